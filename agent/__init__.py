@@ -1,0 +1,1 @@
+"""What runs on a node: readers, the sampler, the verbs worker, benchmarks and the HTTP interface."""

@@ -1,0 +1,1 @@
+"""Benchmarks: what is asked, what is allowed, what is expected and what it means."""

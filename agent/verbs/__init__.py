@@ -1,0 +1,1 @@
+"""The verbs worker, the only process that has RDMA devices open, and the client that asks it."""

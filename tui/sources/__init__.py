@@ -1,0 +1,1 @@
+"""Where snapshots come from; every source gives the same stream."""
