@@ -33,7 +33,7 @@ class Wire(msgspec.Struct, frozen=True):
     """Base of all wire types."""
 
 
-class Problem(Wire, kw_only=True):
+class Problem(Wire, frozen=True, kw_only=True):
     """Something that was asked for and could not be answered."""
 
     source: str
@@ -42,7 +42,7 @@ class Problem(Wire, kw_only=True):
     hint: str | None = None
 
 
-class Unread(Wire, kw_only=True):
+class Unread(Wire, frozen=True, kw_only=True):
     """A file or kernel answer that this node does not give, and that is not asked for again."""
 
     device: str | None
@@ -54,13 +54,13 @@ class Unread(Wire, kw_only=True):
     since: str
 
 
-class FindingCounts(Wire, kw_only=True):
+class FindingCounts(Wire, frozen=True, kw_only=True):
     critical: int = 0
     warning: int = 0
     info: int = 0
 
 
-class Node(Wire, kw_only=True):
+class Node(Wire, frozen=True, kw_only=True):
     """One node in one line: an item of NodeList."""
 
     node: str
@@ -83,7 +83,7 @@ class Node(Wire, kw_only=True):
     """Seconds since the reading; 0.0 for one made now."""
 
 
-class Pcie(Wire, kw_only=True):
+class Pcie(Wire, frozen=True, kw_only=True):
     """The PCIe path of a function up to the root: what it runs at and what it could."""
 
     speed_gts: float | None
@@ -96,7 +96,7 @@ class Pcie(Wire, kw_only=True):
     """PCI address of that hop."""
 
 
-class Device(Wire, kw_only=True):
+class Device(Wire, frozen=True, kw_only=True):
     """An RDMA device (HCA function): an item of DeviceList."""
 
     node: str
@@ -129,7 +129,7 @@ class Device(Wire, kw_only=True):
     """RFC 3339; a read of it hangs since then, and what is shown is from before."""
 
 
-class Port(Wire, kw_only=True):
+class Port(Wire, frozen=True, kw_only=True):
     """A port of a device: an item of PortList."""
 
     node: str
@@ -172,7 +172,7 @@ class Port(Wire, kw_only=True):
     stale_since: str | None = None
 
 
-class Gid(Wire, kw_only=True):
+class Gid(Wire, frozen=True, kw_only=True):
     """A non-zero entry of a port's GID table: an item of GidList."""
 
     node: str
@@ -185,7 +185,7 @@ class Gid(Wire, kw_only=True):
     netdev: str | None
 
 
-class Counter(Wire, kw_only=True):
+class Counter(Wire, frozen=True, kw_only=True):
     """A counter of a port or device: an item of CounterList."""
 
     node: str
@@ -210,7 +210,7 @@ class Counter(Wire, kw_only=True):
     """Why there is no value: `EPERM`, `hangs`."""
 
 
-class Process(Wire, kw_only=True):
+class Process(Wire, frozen=True, kw_only=True):
     """A process that holds queue pairs on a port: an item of ProcessList."""
 
     node: str
@@ -230,7 +230,7 @@ class Process(Wire, kw_only=True):
     """Of the cgroup path; the pod's name is known only where the kubelet or the API server tells it."""
 
 
-class Evidence(Wire, kw_only=True):
+class Evidence(Wire, frozen=True, kw_only=True):
     """A number a finding stands on."""
 
     name: str
@@ -243,7 +243,7 @@ class Evidence(Wire, kw_only=True):
     """Who published the threshold."""
 
 
-class Finding(Wire, kw_only=True):
+class Finding(Wire, frozen=True, kw_only=True):
     """Something that is wrong, how we know, and what to do next: an item of FindingList."""
 
     id: str
@@ -266,7 +266,7 @@ class Finding(Wire, kw_only=True):
     """What could not be read and would have been used."""
 
 
-class Event(Wire, kw_only=True):
+class Event(Wire, frozen=True, kw_only=True):
     """A finding that started, changed or ended: an item of EventList."""
 
     node: str
@@ -278,14 +278,14 @@ class Event(Wire, kw_only=True):
     message: str
 
 
-class Latency(Wire, kw_only=True):
+class Latency(Wire, frozen=True, kw_only=True):
     min: float | None
     p50: float | None
     p99: float | None
     max: float | None
 
 
-class Benchmark(Wire, kw_only=True):
+class Benchmark(Wire, frozen=True, kw_only=True):
     """One benchmark of one port (or pair) at one size: an item of BenchmarkList."""
 
     id: str
@@ -330,7 +330,7 @@ class Benchmark(Wire, kw_only=True):
     boot_id: str | None = None
 
 
-class BenchmarkRequest(Wire, kw_only=True, forbid_unknown_fields=True):
+class BenchmarkRequest(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a benchmark is asked to do; the body of POST /v1/benchmarks."""
 
     kind: BenchmarkKind = "loopback"
@@ -352,7 +352,7 @@ class BenchmarkRequest(Wire, kw_only=True, forbid_unknown_fields=True):
     """Run on a port that carries more than 5 % of its rate."""
 
 
-class Component(Wire, kw_only=True):
+class Component(Wire, frozen=True, kw_only=True):
     """A part of the Network Operator's stack: an item of ComponentList."""
 
     component: str
@@ -369,7 +369,7 @@ class Component(Wire, kw_only=True):
     evidence: tuple[Evidence, ...]
 
 
-class Host(Wire, kw_only=True):
+class Host(Wire, frozen=True, kw_only=True):
     """What the whole node has: versions and settings that RDMA depends on."""
 
     kernel: str | None = None
@@ -395,7 +395,7 @@ class Host(Wire, kw_only=True):
     """PCI functions of the RDMA card families, with or without an RDMA device."""
 
 
-class PciFunction(Wire, kw_only=True):
+class PciFunction(Wire, frozen=True, kw_only=True):
     """A PCI function that could carry an RDMA device."""
 
     address: str
@@ -409,7 +409,7 @@ class PciFunction(Wire, kw_only=True):
     netdev: str | None = None
 
 
-class AgentInfo(Wire, kw_only=True):
+class AgentInfo(Wire, frozen=True, kw_only=True):
     version: str
     pid: int
     started: str
@@ -422,7 +422,7 @@ class AgentInfo(Wire, kw_only=True):
     memory_bytes: int | None = None
 
 
-class NodeSnapshot(Wire, kw_only=True):
+class NodeSnapshot(Wire, frozen=True, kw_only=True):
     """Everything known of a node at one moment: what /v1/node answers and every source streams."""
 
     schema: str = SCHEMA
@@ -451,12 +451,12 @@ class NodeSnapshot(Wire, kw_only=True):
     """`this host`, `capture DIR`."""
 
 
-class Point(Wire, kw_only=True):
+class Point(Wire, frozen=True, kw_only=True):
     time: str
     value: float | None
 
 
-class Series(Wire, kw_only=True):
+class Series(Wire, frozen=True, kw_only=True):
     """The history of one counter: what /v1/history answers, oldest point first."""
 
     device: str
@@ -470,7 +470,7 @@ class Series(Wire, kw_only=True):
     """The time of the last point."""
 
 
-class Envelope(Wire, kw_only=True):
+class Envelope(Wire, frozen=True, kw_only=True):
     """What `-o json` prints."""
 
     schema: str = SCHEMA
