@@ -168,6 +168,12 @@ class Port(Wire, frozen=True, kw_only=True):
     netdev_mtu_bytes: int | None = None
     carrier_changes: int | None = None
     """Of the netdev, since it was made."""
+    netdev_speed_gbps: float | None = None
+    """Of the netdev's `speed` file; disagreement with `rate_gbps` is evidence."""
+    netdev_admin_up: bool | None = None
+    """IFF_UP of the netdev's `flags`: False is switched off on purpose, which is no fault."""
+    gid_count: int | None = None
+    """Non-zero entries of the GID table; None where the table could not be read."""
     gone_since: str | None = None
     stale_since: str | None = None
 
