@@ -1,0 +1,1 @@
+"""The rows of the counter catalogue, one file a family; `diagnostics.counters` looks names up in them."""
