@@ -1,0 +1,83 @@
+"""Reads this host, or a captured tree, once or again and again, in this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from agent.sampler import Sampler
+
+from diagnostics.errors import Unreachable
+from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot
+from tui.options import Options
+from tui.sources.once import Ran, Wanted
+
+INVENTORY_EVERY_S = 30.0
+"""The agent's slow loop: devices, GIDs and processes seldom change."""
+
+
+class LocalOnce:
+    def __init__(self, options: Options) -> None:
+        self._root = options.root
+        captured = options.root != "/"
+        if captured:
+            _need_tree(options.root)
+        self.label = f"capture {options.root}" if captured else "this host"
+        self._sampler = Sampler(options.root, options.node_name)
+
+    def snapshot(self, counters: Wanted) -> NodeSnapshot:
+        self._sampler.refresh()
+        self._sampler.tick()
+        return self._sampler.snapshot(counters)
+
+    def watch(self, counters: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
+        yield self.snapshot(counters)
+        due = refreshed = time.monotonic()
+        while True:
+            due = max(due + interval_s, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+            if due - refreshed >= INVENTORY_EVERY_S:
+                self._sampler.refresh()
+                refreshed = due
+            self._sampler.tick()
+            yield self._sampler.snapshot(counters)
+
+    def events(self) -> tuple[Event, ...]:
+        raise _needs_agent("events are what a running agent saw happen", self.label)
+
+    def benchmarks(self) -> tuple[Benchmark, ...]:
+        raise _needs_agent("past benchmarks are kept by a running agent", self.label)
+
+    def run_benchmarks(self, requests: tuple[BenchmarkRequest, ...], changed: Callable[[Benchmark], None]) -> Ran:
+        if self._root != "/":
+            raise Unreachable(
+                f"a benchmark needs real devices, and {self._root} is a captured tree",
+                "leave --root out to run it here",
+            )
+        from agent.benchmarks.local import run_local
+
+        return run_local(requests, changed)
+
+    def close(self) -> None:
+        self._sampler.close()
+
+
+def _need_tree(root: str) -> None:
+    """Raises Unreachable unless `root` looks like the root of a machine: it holds sys or proc."""
+    if not os.path.isdir(root):
+        what = "is not a directory" if os.path.exists(root) else "does not exist"
+        raise Unreachable(f"--root {root}: {what}", "give the folder that holds the captured sys/")
+    try:
+        held = os.listdir(root)
+    except OSError as error:
+        raise Unreachable(f"--root {root}: {error.strerror}", "give a folder that you may read") from error
+    if not {"sys", "proc"} & set(held):
+        raise Unreachable(
+            f"--root {root}: not a captured tree, it holds neither sys/ nor proc/",
+            "give the folder above sys/, as in DIR/sys/class/infiniband",
+        )
+
+
+def _needs_agent(why: str, label: str) -> Unreachable:
+    return Unreachable(f"{why}, and {label} is read without one", "start one with: rdmatop agent")
