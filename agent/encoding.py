@@ -1,0 +1,48 @@
+"""A snapshot as JSON, made once a sample for each selection of counters, however many ask for it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from diagnostics.model import NodeSnapshot
+
+
+class UnknownSelection(ValueError):
+    """Counters of a device or port were asked for that this node does not have."""
+
+
+class Encodings:
+    """The JSON of the latest snapshot by selection: `all`, `none`, `DEVICE` or `DEVICE/PORT`."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._snapshot: NodeSnapshot | None = None
+        self._made: dict[str, bytes] = {}
+
+    def of(self, snapshot: NodeSnapshot, selection: str) -> bytes:
+        """UTF-8 JSON; raises UnknownSelection. At most one entry a port and device is kept, of one snapshot alone."""
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
+            self._made.clear()
+        body = self._made.get(selection)
+        if body is None:
+            body = self._made[selection] = self._encoder.encode(select(snapshot, selection))
+        return body
+
+
+def select(snapshot: NodeSnapshot, selection: str) -> NodeSnapshot:
+    """The snapshot with the counters of `selection` alone; a port's come with those of its whole device."""
+    if selection == "all":
+        return snapshot
+    if selection == "none":
+        return msgspec.structs.replace(snapshot, counters=())
+    device, slash, port = selection.partition("/")
+    known = {(row.device, str(row.port)) for row in snapshot.ports} | {(row.device, "") for row in snapshot.devices}
+    if (device, port) not in known or (slash and not port):
+        raise UnknownSelection(f"this node has no {selection}")
+    counters = tuple(
+        row
+        for row in snapshot.counters
+        if row.device == device and (not port or row.port is None or str(row.port) == port)
+    )
+    return msgspec.structs.replace(snapshot, counters=counters)

@@ -1,0 +1,119 @@
+"""`rdmatop agent`: reads one node, answers on its sockets, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from agent.config import DEFAULT_STATE_DIR, AgentOptions
+from agent.logs import start_log
+from agent.monitor import Monitor
+from agent.sampler import Sampler
+from agent.server.service import Service, usable_state_dir
+from diagnostics.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
+from diagnostics.version import VERSION
+
+if TYPE_CHECKING:
+    from agent.readers.uevents import Uevents
+    from agent.verbs.client import VerbsClient
+
+log = logging.getLogger(__name__)
+
+END_S = 1.8
+"""SIGTERM ends the agent within 2 s, whatever hangs."""
+_ENDS = {signal.SIGTERM: EXIT_OK, signal.SIGINT: EXIT_INTERRUPTED}
+
+
+def run_agent(options: AgentOptions) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code. What is wrong with the options is said on stderr."""
+    start_log(options.log_level, options.log_format)
+    try:
+        check_cluster(options)
+        return asyncio.run(_run(options))
+    except UserError as error:
+        sys.stderr.write(f"rdmatop agent: {error.message}\n" + (f"  {error.hint}\n" if error.hint else ""))
+        return error.code
+
+
+def check_cluster(options: AgentOptions) -> None:
+    """This agent publishes nothing yet: raises UserError where it is told to."""
+    if options.publish == "on":
+        raise UserError("--publish on: this version does not publish to a cluster", "leave --publish at auto or off")
+    if options.kubeconfig is not None:
+        log.warning("--kubeconfig %s is not used: this version does not publish to a cluster", options.kubeconfig)
+
+
+async def _run(options: AgentOptions) -> int:
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _listen_to_signals(ended)
+    sampler = Sampler(options.root, options.node_name)
+    state_dir = usable_state_dir(options, DEFAULT_STATE_DIR)
+    service = Service(options, options.node_name or socket.gethostname(), state_dir)
+    verbs, verbs_state = await _verbs_of(options)
+    monitor = Monitor(
+        sampler,
+        interval_s=options.interval,
+        verbs=verbs,
+        verbs_state=verbs_state,
+        uevents=_uevents_of(options),
+    )
+    log.info("rdmatop %s reads %s every %g s", VERSION, options.root, options.interval)
+    await monitor.start()
+    service.start(monitor)
+    try:
+        return await ended
+    finally:
+        await service.close()
+        await monitor.close()
+        log.info("ended")
+
+
+def _listen_to_signals(ended: asyncio.Future[int]) -> None:
+    loop = asyncio.get_running_loop()
+    for number, code in _ENDS.items():
+        loop.add_signal_handler(number, _end, ended, number, code)
+
+
+def _end(ended: asyncio.Future[int], number: signal.Signals, code: int) -> None:
+    log.info("%s: ending", number.name)
+    if ended.done():  # asked twice: at once
+        os._exit(code)
+    ended.set_result(code)
+    watchdog = threading.Timer(END_S, os._exit, (code,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
+async def _verbs_of(options: AgentOptions) -> tuple[VerbsClient | None, str]:
+    """The client of the verbs worker, and why there is none."""
+    if options.verbs == "off":
+        return None, "off: --verbs off"
+    if options.root != "/":
+        return None, "off: a captured tree is read"
+    from agent.verbs.client import VerbsClient
+
+    try:
+        if options.verbs == "child":
+            return await VerbsClient.start_child(), "ok"
+        return await VerbsClient.connect(options.verbs), "ok"
+    except (UserError, OSError) as error:
+        log.warning("no verbs, and no benchmark: %s", error)
+        return None, str(error)
+
+
+def _uevents_of(options: AgentOptions) -> Uevents | None:
+    if options.root != "/":
+        return None
+    from agent.readers.uevents import Uevents
+
+    try:
+        return Uevents()
+    except OSError as error:
+        log.warning("devices that come and go are seen every 30 s alone: no uevents: %s", error.strerror)
+        return None
