@@ -13,14 +13,33 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 from agent.verbs.binding import Binding, VerbsUnavailable
 from agent.verbs.facts import devices
-from agent.verbs.protocol import AskDevices, Devices, Frame, Job, Progress, Refused, Result, encode
+from agent.verbs.listening import Connection
+from agent.verbs.protocol import (
+    MAX_REPLY_BYTES,
+    AskDevices,
+    Deframer,
+    Devices,
+    Frame,
+    Job,
+    Progress,
+    Refused,
+    Result,
+    encode,
+)
 from agent.verbs.runner import run
 
 PR_SET_PDEATHSIG = 1
+ENUMERATE_S = 15.0
+"""Opening a device asks its firmware; one that does not answer in this time is not waited for."""
+STOP_S = 3.0
+"""Between a cancel and the kill."""
+GRACE_S = 10.0
+"""Beyond a job's own patience before its process counts as hung."""
 
 
 class Child:
@@ -54,6 +73,34 @@ class Child:
         return "ended" if os.WEXITSTATUS(status) == 0 else f"ended with status {os.WEXITSTATUS(status)}"
 
 
+class Task:
+    """A child at work for a client, and how long it may be silent."""
+
+    def __init__(self, child: Child, asked: Job | AskDevices, owner: Connection) -> None:
+        self.child = child
+        self.asked = asked
+        self.owner: Connection | None = owner
+        """None once nobody waits for the answer."""
+        self.deframer = Deframer(MAX_REPLY_BYTES)
+        self.patience_s = asked.silence_s + GRACE_S if isinstance(asked, Job) else ENUMERATE_S
+        self.kill_at = time.monotonic() + self.patience_s
+        self.stopping = False
+        self.answered = False
+        self.killed_because: str | None = None
+
+    def heard(self) -> None:
+        """It lives."""
+        if not self.stopping:
+            self.kill_at = time.monotonic() + self.patience_s
+
+    def stop(self) -> None:
+        """Asks it to end, and sets the time of its kill."""
+        if not self.stopping:
+            self.stopping = True
+            self.kill_at = min(self.kill_at, time.monotonic() + STOP_S)
+            self.child.ask_to_stop()
+
+
 def start(verbs: Binding, task: Job | AskDevices) -> Child:
     """Forks. Forking is right here: the worker has one thread, no device open, and pyverbs imported already."""
     ours, theirs = socket.socketpair()
@@ -68,20 +115,21 @@ def start(verbs: Binding, task: Job | AskDevices) -> Child:
         _work(verbs, task, theirs.fileno())
         os._exit(0)
     except BaseException as failed:  # noqa: BLE001  nothing may get back into the worker's loop
-        print(f"{type(failed).__name__}: {failed}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"verbs child: {type(failed).__name__}: {failed}\n")
+        sys.stderr.flush()
         os._exit(70)
     raise AssertionError("unreachable")
 
 
 def _settle(keep: int, parent: int) -> None:
     """Lets go of the worker's sockets, and dies with the worker."""
+    signal.set_wakeup_fd(-1)
     os.closerange(3, keep)
     os.closerange(keep + 1, 4096)
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(71)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.set_wakeup_fd(-1)
 
 
 def _work(verbs: Binding, task: Job | AskDevices, fd: int) -> None:

@@ -61,6 +61,9 @@ class Loop:
         self.both_ways = job.operation != "read" if job.latency else job.bidirectional
         self.qps = 1 if job.latency else job.qps
         try:
+            names = sorted(device.name.decode() for device in verbs.device.get_device_list())
+            if job.device not in names:
+                raise JobError(f"there is no RDMA device {job.device}", f"there are: {', '.join(names) or 'none'}")
             self.context = verbs.device.Context(name=job.device)
         except verbs.error as failed:
             raise open_error(job.device, getattr(failed, "error_code", None)) from failed

@@ -11,27 +11,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import os
 import resource
 import selectors
 import signal
 import socket
-import stat
-import struct
 import sys
 import time
 from collections.abc import Callable
 
-from agent.verbs import job_process
 from agent.verbs.binding import Binding, VerbsUnavailable, load
+from agent.verbs.job_process import Task, start
+from agent.verbs.listening import MAX_CONNECTIONS, Connection, listen, peer_uid, remove
 from agent.verbs.protocol import (
     MAX_REPLY_BYTES,
-    MAX_REQUEST_BYTES,
     VERSION,
     AskDevices,
     Cancel,
-    Deframer,
     Devices,
     Frame,
     Hello,
@@ -47,56 +43,9 @@ from agent.verbs.protocol import (
     encode,
 )
 
-MAX_CONNECTIONS = 16
 MAX_CHILDREN = 16
 GREETING_S = 5.0
 """For the first frame, and for the rest of one that has begun."""
-ENUMERATE_S = 15.0
-"""Opening a device asks its firmware; one that does not answer in this time is not waited for."""
-STOP_S = 3.0
-"""Between a cancel and the kill."""
-GRACE_S = 10.0
-"""Beyond a job's own patience before its process counts as hung."""
-
-
-class Connection:
-    """A client: its socket, what it has half said, and what it has not read yet."""
-
-    def __init__(self, stream: socket.socket) -> None:
-        self.stream = stream
-        self.deframer = Deframer(MAX_REQUEST_BYTES)
-        self.out = bytearray()
-        self.greeted = False
-        self.waiting_since: float | None = time.monotonic()
-        """Since when a frame is due."""
-
-
-class Task:
-    """A child at work for a connection."""
-
-    def __init__(self, child: job_process.Child, asked: Job | AskDevices, owner: Connection) -> None:
-        self.child = child
-        self.asked = asked
-        self.owner: Connection | None = owner
-        """None once nobody waits for the answer."""
-        self.deframer = Deframer(MAX_REPLY_BYTES)
-        patience = asked.silence_s + GRACE_S if isinstance(asked, Job) else ENUMERATE_S
-        self.patience_s = patience
-        self.kill_at = time.monotonic() + patience
-        self.stopping = False
-        self.answered = False
-        self.killed_because: str | None = None
-
-    def heard(self) -> None:
-        """It lives."""
-        if not self.stopping:
-            self.kill_at = time.monotonic() + self.patience_s
-
-    def stop(self) -> None:
-        if not self.stopping:
-            self.stopping = True
-            self.kill_at = min(self.kill_at, time.monotonic() + STOP_S)
-            self.child.ask_to_stop()
 
 
 class Worker:
@@ -111,6 +60,12 @@ class Worker:
         self._listener: socket.socket | None = None
         self._allowed_uids = {0, os.geteuid()}
         self._ending = False
+        # a signal's handler does not end a sleeping select (PEP 475), the byte that it leaves here does
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno())
+        self._selector.register(self._woken, selectors.EVENT_READ, lambda _events: self._woken.recv(64))
 
     def serve_listener(self, listener: socket.socket) -> None:
         """Until SIGTERM."""
@@ -149,7 +104,7 @@ class Worker:
             stream, _ = self._listener.accept()
         except OSError:
             return
-        _, uid, _ = struct.unpack("3i", stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        uid = peer_uid(stream)
         if uid not in self._allowed_uids:
             self._turn_away(stream, f"user {uid} may not use this verbs worker")
         elif len(self._connections) >= MAX_CONNECTIONS:
@@ -267,7 +222,7 @@ class Worker:
             return
         assert self._verbs is not None
         try:
-            child = job_process.start(self._verbs, request)
+            child = start(self._verbs, request)
         except OSError as failed:
             self._say(connection, Refused(id=request.id, message=f"cannot start a process: {failed.strerror}"))
             return
@@ -281,6 +236,8 @@ class Worker:
         if len(self._tasks) >= MAX_CHILDREN:
             return f"{MAX_CHILDREN} tasks are under way already", "wait for one to end"
         for task in self._tasks:
+            if task.answered:
+                continue
             if task.owner is connection and task.asked.id == request.id:
                 return f"{request.id} is under way already", ""
             if isinstance(request, Job) and isinstance(task.asked, Job) and task.asked.device == request.device:
@@ -364,33 +321,6 @@ class Worker:
                 self._refuse_and_drop(connection, f"no whole frame in {GREETING_S:g} s")
 
 
-def listen(path: str) -> socket.socket:
-    """A listening socket at a path, mode 0600. Raises OSError; EADDRINUSE when another worker listens there."""
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            _remove_stale(path)
-    listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(before)
-    listener.listen(MAX_CONNECTIONS)
-    return listener
-
-
-def _remove_stale(path: str) -> None:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except OSError:
-            return
-    raise OSError(errno.EADDRINUSE, "another verbs worker listens there")
-
-
 def _raise_memlock() -> None:
     """The soft limit on locked memory up to the hard one: registered memory counts against it."""
     _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
@@ -415,23 +345,18 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: worker.end())
     try:
-        if options.socket:
-            worker.serve_listener(listen(options.socket))
-        else:
+        if options.socket is None:
             worker.serve_one(socket.socket(fileno=options.fd))
+            return 0
+        listener = listen(options.socket)
     except OSError as failed:
-        print(f"verbs worker: {options.socket or options.fd}: {failed.strerror}", file=sys.stderr)
+        sys.stderr.write(f"verbs worker: {options.socket or options.fd}: {failed.strerror or failed}\n")
         return 3
+    try:
+        worker.serve_listener(listener)
     finally:
-        if options.socket:
-            _unlink_own(options.socket)
+        remove(options.socket)
     return 0
-
-
-def _unlink_own(path: str) -> None:
-    with contextlib.suppress(OSError):
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            os.unlink(path)
 
 
 if __name__ == "__main__":
