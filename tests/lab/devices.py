@@ -49,6 +49,11 @@ def up(count: int = 2) -> None:
             add(f"mlx5_{number}", netdev_of(number))
 
 
+def are_up(count: int = 2) -> bool:
+    states = [DEVICES / f"mlx5_{number}" / "ports/1/state" for number in range(count)]
+    return all(state.exists() and "ACTIVE" in state.read_text() for state in states)
+
+
 def rxe_parameters() -> list[str]:
     known = run("modinfo", "-F", "parm", "rdma_rxe")
     return [f"force_speed={SPEED_HDR}", f"force_width={WIDTH_4X}"] if "force_speed" in known else []

@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add("--console", type=Path, help="keep the guest's serial console in this file")
     add("--marks", action="store_true", help="print the times of the boot phases at the end")
     add("-v", "--verbose", action="store_true")
+    add("--check", action="store_true", help="boot nothing, only say what is missing (exit 126)")
     add("cmd", nargs=argparse.REMAINDER)
     return made
 
@@ -64,7 +65,7 @@ def what_is_missing() -> str | None:
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     command = options.cmd[1:] if options.cmd[:1] == ["--"] else options.cmd
-    if not command:
+    if not command and not options.check:
         parser().error("no command")
     try:
         if missing := what_is_missing():
@@ -75,6 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     except (places.Missing, OSError) as error:
         print(f"run-in-vm: {error}", file=sys.stderr)
         return MISSING
+    if options.check:
+        return 0
     hardware = Hardware(
         options.cpus,
         options.mem,
