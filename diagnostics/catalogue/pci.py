@@ -73,15 +73,17 @@ GROUPS = (
     ),
 )
 
-_TOTALS = {"TOTAL_ERR_COR": CORRECTABLE, "TOTAL_ERR_NONFATAL": NONFATAL, "TOTAL_ERR_FATAL": FATAL}
+_TOTALS = {CORRECTABLE: "TOTAL_ERR_COR", NONFATAL: "TOTAL_ERR_NONFATAL", FATAL: "TOTAL_ERR_FATAL"}
+_BARE = {line: CORRECTABLE for line, _ in _CORRECTABLE_LINES} | {line: file for file, line in _TOTALS.items()}
 
 
 def canonical(name: str) -> str:
     """`aer_dev_fatal/DLP`, `aer_dev_fatal:DLP` -> `aer_dev_fatal.DLP`; a bare total or correctable line too."""
-    if name in _TOTALS:
-        return f"{_TOTALS[name]}.{name}"
-    if any(name == line for line, _ in _CORRECTABLE_LINES):
-        return f"{CORRECTABLE}.{name}"
+    if name in _BARE:
+        return f"{_BARE[name]}.{name}"
     for mark in "/: ":
         name = name.replace(mark, ".")
+    file, _, line = name.partition(".")
+    if line.startswith("TOTAL_") and file in _TOTALS:
+        return f"{file}.{_TOTALS[file]}"  # a captured nonfatal file ends with TOTAL_ERR_FATAL
     return name
