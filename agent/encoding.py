@@ -36,13 +36,19 @@ def select(snapshot: NodeSnapshot, selection: str) -> NodeSnapshot:
         return snapshot
     if selection == "none":
         return msgspec.structs.replace(snapshot, counters=())
-    device, slash, port = selection.partition("/")
-    known = {(row.device, str(row.port)) for row in snapshot.ports} | {(row.device, "") for row in snapshot.devices}
-    if (device, port) not in known or (slash and not port):
-        raise UnknownSelection(f"this node has no {selection}")
+    device, port = find(snapshot, selection)
     counters = tuple(
-        row
-        for row in snapshot.counters
-        if row.device == device and (not port or row.port is None or str(row.port) == port)
+        row for row in snapshot.counters if row.device == device and (port is None or row.port in (None, port))
     )
     return msgspec.structs.replace(snapshot, counters=counters)
+
+
+def find(snapshot: NodeSnapshot, name: str) -> tuple[str, int | None]:
+    """`mlx5_0/1` -> its device and port, `mlx5_0` -> the device; raises UnknownSelection for what is not there."""
+    for port in snapshot.ports:
+        if name == f"{port.device}/{port.port}":
+            return port.device, port.port
+    for device in snapshot.devices:
+        if name == device.device:
+            return device.device, None
+    raise UnknownSelection(f"this node has no {name}")

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from agent.monitor import Monitor
 from agent.server.errors import Refused, error_response, refusal
@@ -54,6 +54,8 @@ class Gate:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
+        if request.version < HttpVersion10:
+            raise Refused(400, "bad-request", "the request has no HTTP version", "speak HTTP/1.1")
         found = self._find(request.method, path)
         if (request.content_length or 0) > MAX_BODY:
             raise Refused(413, "too-large", f"the body is larger than {MAX_BODY} bytes")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import web
 
-from agent.encoding import UnknownSelection, select
+from agent.encoding import UnknownSelection, find
 from agent.monitor import Monitor
 from agent.server.answers import BenchmarkList, EventList, FindingList, Probe, ProcessList, summary_of
 from agent.server.errors import HEADERS, JSON, Refused
@@ -75,11 +75,10 @@ async def node(call: Call) -> web.Response:
 
 
 async def history(call: Call) -> web.Response:
-    device, slash, port = call.values["port"].partition("/")
-    select(_latest(call), call.values["port"])
+    device, port = find(_latest(call), call.values["port"])
     name = call.values["counter"]
     try:
-        series = call.monitor.history.series(device, int(port) if slash else None, name, call.values["seconds"])
+        series = call.monitor.history.series(device, port, name, call.values["seconds"])
     except KeyError:
         series = None
     if series is None:
