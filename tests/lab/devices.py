@@ -18,6 +18,7 @@ SPEED_HDR, WIDTH_4X = 64, 2  # enum ib_port_speed and ib_port_width, include/rdm
 SUBNET = "10.8"
 RDMA_PORT = 18515
 """What ib_write_bw listens on unless told otherwise."""
+Clients = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
 
 
 def run(*argv: str) -> str:
@@ -84,8 +85,8 @@ def counter(device: str, name: str, folder: str = "counters") -> int:
 
 
 @contextlib.contextmanager
-def traffic(seconds: int = 600, size_bytes: int = 65536, cpu: int | None = None) -> Iterator[tuple[int, int]]:
-    """RDMA writes from mlx5_0 to mlx5_1 by ib_write_bw; yields the pids of server and client once bytes move.
+def traffic(seconds: int = 600, size_bytes: int = 65536, cpu: int | None = None) -> Iterator[Clients]:
+    """RDMA writes from mlx5_0 to mlx5_1 by ib_write_bw; yields server and client once bytes move.
 
     `cpu`: both on that one, so that their softirqs are not charged to a program that is measured on another.
     """
@@ -97,7 +98,7 @@ def traffic(seconds: int = 600, size_bytes: int = 65536, cpu: int | None = None)
         until(lambda: is_listening(RDMA_PORT), "ib_write_bw listens")
         client = quiet(*pin, "ib_write_bw", "-d", "mlx5_0", *common, "127.0.0.1")
         until(are_bytes_moving, "bytes move on mlx5_0", poll_seconds=0.2)
-        yield server.pid, client.pid
+        yield server, client
     finally:
         for process in (client, server):
             if process:
