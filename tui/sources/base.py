@@ -1,0 +1,50 @@
+"""Where snapshots come from: one protocol for this host, an agent and whatever comes later."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple, Protocol
+
+from diagnostics.model import Benchmark, BenchmarkRequest, NodeSnapshot, Series
+
+
+class Outage(NamedTuple):
+    """Nothing came from the source: why, since when and what to do. The last picture stays on the screen."""
+
+    reason: str
+    since: str
+    """RFC 3339."""
+    hint: str = ""
+
+
+class Source(Protocol):
+    """A stream of snapshots and the things one may ask beside it.
+
+    `check()`, `events()`, `acknowledge(id)` are asked for with getattr: a source that cannot does not have them.
+    Requests raise diagnostics.errors.UserError with what, where and what to do.
+    """
+
+    label: str
+    """What the header says: `this host`, `agent /run/rdmatop/agent.sock`."""
+
+    def snapshots(self) -> AsyncIterator[NodeSnapshot | Outage]:
+        """The newest snapshot each time there is one; a slow reader misses those between."""
+        ...
+
+    def focus(self, device: str | None, port: int | None) -> None:
+        """Whose counters the snapshots should hold; None: nobody's."""
+        ...
+
+    async def history(self, device: str, port: int | None, names: tuple[str, ...], seconds: int) -> list[Series]: ...
+
+    async def benchmarks(self) -> tuple[Benchmark, ...]:
+        """Newest first."""
+        ...
+
+    async def start_benchmark(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]: ...
+
+    async def cancel_benchmark(self, benchmark: str) -> None: ...
+
+    def set_interval(self, seconds: float) -> None: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,94 @@
+"""What frames every screen: the head line, the tabs and the footer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tui.keys import Key
+from tui.store import Store
+from tui.theme import Theme
+from tui.widgets.line import Line, Span, cells, clip, fit, length, spread
+from tui.widgets.values import clock, interval
+
+TALLY = (("healthy", "ok"), ("warning", "warning"), ("failed", "failed"), ("unknown", "unknown"), ("spare", "dim"))
+
+
+class Tab(NamedTuple):
+    digit: str
+    title: str
+    count: str
+    current: bool
+
+
+def tally(store: Store, theme: Theme, compact: bool) -> list[Span]:
+    """`✓ 6  ▲ 1  ✗ 1  · 1`: only what there is."""
+    counts = store.tally()
+    out: list[Span] = []
+    for name, role in TALLY:
+        if not counts[name] or (compact and name in ("unknown", "spare") and len(out) > 1):
+            continue
+        glyph = theme.glyphs.health(name)
+        glyph = "OK" if glyph == " " else glyph
+        out.append((f"{glyph} {counts[name]}", role))
+        out.append((" " if compact else "  ", ""))
+    return out
+
+
+def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: int, right: Sequence[Span] = ()) -> Line:
+    """` rdmatop  gpu-017 › mlx5_1/1      …      every 1 s   12:04:31`, shorter where there is less room."""
+    time = clock(store.time) if store.time else ""
+    node = store.node or store.label
+    place = f"{node} {theme.glyphs.arrow} {crumb}" if crumb else node
+    if width < 24:
+        line = [*tally(store, theme, True)] or [(clip(place, width - 2), "title")]
+        return fit([(" ", ""), *line], width)
+    if width < 60:
+        ends = [*(right or tally(store, theme, True)), (f" {time[:5]} ", "")]
+        return spread([(" rdmatop ", "title"), (place, "")], ends, width)
+    left: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
+    if store.label and store.node and not crumb:
+        left.append((f"  {store.label}", "dim"))
+    middle = list(right) if right else [(f"{len(store.rows)} ports  ", ""), *tally(store, theme, False)]
+    ends = [*middle, (f"  {interval(seconds)}   {time} ", "")]
+    if length(left) + length(ends) > width:
+        left = left[:2]
+    return spread(left, ends, width)
+
+
+def tabs(items: Sequence[Tab], width: int) -> tuple[Line, list[tuple[int, int, str]]]:
+    """The line of screens, and where each can be clicked: (from, to, digit)."""
+    spans: list[Span] = [(" ", "")]
+    places, x = [], 1
+    for tab in items:
+        text = f"{tab.digit} {tab.title}{' ' + tab.count if tab.count else ''}"
+        size = cells(text)
+        if x + size > width:
+            break
+        spans.append((text, "tab" if tab.current else ""))
+        spans.append(("  ", ""))
+        places.append((x, x + size, tab.digit))
+        x += size + 2
+    return fit(spans, width), places
+
+
+def footer(keys: Sequence[Key], width: int) -> tuple[Line, list[tuple[int, int, str]]]:
+    """The keys of this screen: as many as fit, the worthiest kept, in the order of the table."""
+    wanted = [k for k in keys if k.label]
+    chosen: set[int] = set()
+    room = width - 1
+    for index in sorted(range(len(wanted)), key=lambda i: -wanted[i].worth):
+        size = cells(f"{wanted[index].shown} {wanted[index].label}") + 2
+        if size - 2 > room or wanted[index].worth == 0:
+            continue
+        chosen.add(index)
+        room -= size
+    spans: list[Span] = [(" ", "")]
+    places, x = [], 1
+    for index in sorted(chosen):
+        key = wanted[index]
+        spans += [(key.shown, "key"), (f" {key.label}", "dim"), ("  ", "")]
+        size = cells(f"{key.shown} {key.label}")
+        places.append((x, x + size, key.keys[0]))
+        x += size + 2
+    return fit(spans, width), places
