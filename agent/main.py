@@ -20,7 +20,6 @@ from diagnostics.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from diagnostics.version import VERSION
 
 if TYPE_CHECKING:
-    from agent.readers.uevents import Uevents
     from agent.verbs.client import VerbsClient
 
 log = logging.getLogger(__name__)
@@ -55,13 +54,12 @@ async def _run(options: AgentOptions) -> int:
     sampler = Sampler(options.root, options.node_name)
     state_dir = usable_state_dir(options, DEFAULT_STATE_DIR)
     service = Service(options, options.node_name or socket.gethostname(), state_dir)
-    verbs, verbs_state = await _verbs_of(options)
+    verbs, verbs_state = _verbs_of(options)
     monitor = Monitor(
         sampler,
         interval_s=options.interval,
         verbs=verbs,
         verbs_state=verbs_state,
-        uevents=_uevents_of(options),
     )
     log.info("rdmatop %s reads %s every %g s", VERSION, options.root, options.interval)
     await monitor.start()
@@ -90,30 +88,12 @@ def _end(ended: asyncio.Future[int], number: signal.Signals, code: int) -> None:
     watchdog.start()
 
 
-async def _verbs_of(options: AgentOptions) -> tuple[VerbsClient | None, str]:
-    """The client of the verbs worker, and why there is none."""
+def _verbs_of(options: AgentOptions) -> tuple[VerbsClient | None, str]:
+    """The client of the verbs worker, which is started or asked later, and why there is none."""
     if options.verbs == "off":
         return None, "off: --verbs off"
     if options.root != "/":
         return None, "off: a captured tree is read"
     from agent.verbs.client import VerbsClient
 
-    try:
-        if options.verbs == "child":
-            return await VerbsClient.start_child(), "ok"
-        return await VerbsClient.connect(options.verbs), "ok"
-    except (UserError, OSError) as error:
-        log.warning("no verbs, and no benchmark: %s", error)
-        return None, str(error)
-
-
-def _uevents_of(options: AgentOptions) -> Uevents | None:
-    if options.root != "/":
-        return None
-    from agent.readers.uevents import Uevents
-
-    try:
-        return Uevents()
-    except OSError as error:
-        log.warning("devices that come and go are seen every 30 s alone: no uevents: %s", error.strerror)
-        return None
+    return VerbsClient(None if options.verbs == "child" else options.verbs), "ok"

@@ -46,14 +46,23 @@ Judge = Callable[[NodeSnapshot, Any], tuple[Iterable[Finding], Iterable[Event]]]
 class Readings(Protocol):
     """The history of the counters, as the monitor's users need it."""
 
+    interval_s: float
+
     def series(self, device: str, port: int | None, name: str, seconds: float) -> Series | None: ...
 
 
 class Reader(Protocol):
     """What a monitor runs; `agent.sampler.Sampler` is one."""
 
+    interval_s: float | None
+
     @property
     def history(self) -> Readings: ...
+    @property
+    def verbs(self) -> Any: ...
+    @verbs.setter
+    def verbs(self, facts: Any) -> None: ...
+    def open_uevents(self) -> Uevents | None: ...
     def refresh(self) -> None: ...
     def tick(self, counters: bool = True) -> None: ...
     def snapshot(self, counters: Any = "all") -> NodeSnapshot: ...
@@ -83,20 +92,21 @@ class Monitor:
         verbs_state: str = "off",
         benchmarks: Callable[[Callable[[], Awaitable[NodeSnapshot]]], Loopbacks] | None = None,
         judge: Judge | None = None,
-        uevents: Uevents | None = None,
     ) -> None:
-        """`verbs_state` says why there is no verbs client; `benchmarks` makes them from a fresh reading;
-        `uevents` says when the kernel's devices change, and is closed with the monitor."""
+        """`verbs_state` says why there is no verbs client; `benchmarks` makes them from a way to read afresh, where
+        they are not those of the verbs client."""
         self.interval_s = _checked(interval_s)
         self.latest: NodeSnapshot | None = None
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.missed = 0
         self.sampled_at = time.monotonic()
         """Monotonic seconds of the latest sample, or of the start."""
-        self.benchmarks: Loopbacks | None = benchmarks(self.read) if benchmarks else None
+        self.benchmarks: Loopbacks | None = self._benchmarks_of(verbs, benchmarks)
         self._sampler, self._slow_s = sampler, slow_s
         self._verbs, self._verbs_state = verbs, verbs_state
-        self._judge, self._uevents = judge, uevents
+        self._judge = judge
+        self._uevents: Uevents | None = None
+        self._complaint = ""
         self._sequence = 0
         self._read_at = -MAX_INTERVAL_S
         self._started = time_now()
@@ -134,6 +144,7 @@ class Monitor:
     def set_interval(self, interval_s: float) -> None:
         """Seconds between samples from now on; raises UserError outside 0.2 to 60."""
         self.interval_s = _checked(interval_s)
+        self._apply_interval()
         self._due.ring()
 
     async def read(self) -> NodeSnapshot:
@@ -152,6 +163,8 @@ class Monitor:
 
     async def start(self) -> None:
         """Returns at once; the first snapshot follows within one reading."""
+        self._apply_interval()
+        self._uevents = self._sampler.open_uevents()
         if self._uevents is not None:
             asyncio.get_running_loop().add_reader(self._uevents, self._notice_uevent)
         self._tasks.append(asyncio.create_task(self._run(), name="monitor"))
@@ -172,8 +185,23 @@ class Monitor:
         await _at_most(CLOSE_S, self._lane.run(self._sampler.close))
         self._lane.close()
 
+    def _apply_interval(self) -> None:
+        self._sampler.interval_s = self.interval_s
+        self._sampler.history.interval_s = max(1.0, self.interval_s)  # it keeps a point a second at most
+
+    def _benchmarks_of(
+        self, verbs: VerbsClient | None, make: Callable[[Callable[[], Awaitable[NodeSnapshot]]], Loopbacks] | None
+    ) -> Loopbacks | None:
+        if make is not None:
+            return make(self.read)
+        if verbs is None:
+            return None
+        from agent.benchmarks.manager import Benchmarks
+
+        return Benchmarks(verbs, self.read)
+
     async def _run(self) -> None:
-        await self._refresh()
+        await self._lane.run(self._sampler.refresh)  # the verbs worker may take a second to start: it comes later
         slow = asyncio.create_task(self._refresh_when_stale(), name="inventory")
         self._tasks.append(slow)
         await self._sample_when_due()
@@ -252,6 +280,8 @@ class Monitor:
 
     async def _refresh_when_stale(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._verbs is not None:
+            await self._refresh()
         while True:
             refreshed = loop.time()
             if await self._stale.sleep_until(refreshed + self._slow_s):
@@ -264,7 +294,7 @@ class Monitor:
 
     def _read_inventory(self, facts: Mapping[str, Any] | None) -> None:
         if facts is not None:
-            self._sampler.verbs = facts  # type: ignore[attr-defined]
+            self._sampler.verbs = facts
         self._sampler.refresh()
 
     async def _ask_verbs(self) -> Mapping[str, Any] | None:
@@ -274,8 +304,12 @@ class Monitor:
         try:
             facts = await asyncio.wait_for(self._verbs.devices(), VERBS_ANSWER_S)
         except (UserError, OSError, asyncio.TimeoutError) as error:
-            log.warning("the verbs worker does not answer: %s", error or type(error).__name__)
+            complaint = str(error) or type(error).__name__
+            if complaint != self._complaint:
+                log.warning("nothing is known by verbs: %s", complaint)
+            self._complaint = complaint
             return None
+        self._complaint = ""
         return {device.name: device for device in facts}
 
     def _notice_uevent(self) -> None:

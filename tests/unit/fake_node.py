@@ -91,6 +91,8 @@ def snapshot(devices: int = 1, counters: int = 2, value: int = 0) -> NodeSnapsho
 
 
 class FakeHistory:
+    interval_s = 1.0
+
     def series(self, device: str, port: int | None, name: str, seconds: float) -> Series | None:
         if name != "np_counter_0":
             return None
@@ -109,6 +111,10 @@ class FakeHistory:
 class FakeSampler:
     """Counts what it is asked; `hang_s` and `fail` make the next readings slow or broken."""
 
+    interval_s: float | None = None
+    verbs: Any = None
+    uevents: Any = None
+
     def __init__(self, devices: int = 1, counters: int = 2) -> None:
         self.devices, self.per_device = devices, counters
         self.ticks = self.refreshes = 0
@@ -116,6 +122,9 @@ class FakeSampler:
         self.hang_s, self.fail, self.closed = 0.0, False, False
         self.history = FakeHistory()
         self.threads: set[str] = set()
+
+    def open_uevents(self) -> Any:
+        return self.uevents
 
     def refresh(self) -> None:
         self.refreshes += 1

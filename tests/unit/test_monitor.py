@@ -114,7 +114,7 @@ async def test_the_interval_can_be_changed_while_it_waits():
         await asyncio.sleep(0.05)
         monitor.set_interval(0.2)
         await asyncio.wait_for(anext(subscription), 0.5)
-        assert monitor.latest.interval_s == 0.2
+        assert monitor.latest.interval_s == sampler.interval_s == 0.2
         for wrong in (0.1, 61, float("nan")):
             with pytest.raises(UserError):
                 monitor.set_interval(wrong)
@@ -231,7 +231,8 @@ async def test_uevents_bring_an_inventory_but_a_storm_brings_no_storm_of_them():
             ours.close()
 
     sampler = FakeSampler()
-    async with running(sampler, uevents=Uevents()) as monitor:
+    sampler.uevents = Uevents()
+    async with running(sampler) as monitor:
         await anext(monitor.subscribe())
         for _ in range(100):
             kernel.send(b"add@/devices/x")
