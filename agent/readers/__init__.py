@@ -1,1 +1,1 @@
-"""Readers of a node: each turns files or kernel answers below one root into plain facts."""
+"""What a node tells: sysfs, netlink, ethtool, PCI, the host and its processes, each read so that it may fail alone."""

@@ -1,0 +1,412 @@
+"""When each part of a node is read, and the picture that results: slow loop, fast loop, snapshot.
+
+Each device has its own thread and a deadline. A read that hangs makes that device stale and nothing else; a device that
+vanishes keeps its row, marked gone, until it is back or a day has passed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from agent.history import History
+from agent.readers import assemble, gids, host
+from agent.readers.addresses import fingerprint
+from agent.readers.assemble import Condition
+from agent.readers.device import CLASS, DeviceReader, VerbsPortFacts
+from agent.readers.netlink import Netlink
+from agent.readers.pci import Buses, scan
+from agent.readers.processes import Resolver, Users, read_processes
+from agent.readers.root import Root, natural
+from agent.readers.uevents import Uevents
+from agent.readers.worker import Worker
+from diagnostics.model import Counter, Host, NodeSnapshot, Port, Problem, Process, Unread
+from diagnostics.timing import now
+
+if TYPE_CHECKING:
+    from agent.verbs.protocol import VerbsFacts
+
+DEADLINE_S = 1.0
+KEEP_GONE_S = 24 * 3600.0
+DEVICES = 1024
+
+Choice = Literal["all", "none"] | frozenset[tuple[str, int | None]]
+"""Which ports' counters a snapshot holds: (device, port), port None for the device's own."""
+
+
+class Watched:
+    """A device and whether it answers."""
+
+    def __init__(self, root: Root, name: str) -> None:
+        self.reader = DeviceReader(root, name)
+        self.worker = Worker(f"rdmatop-{name}")
+        self.condition = Condition()
+        self.gone_at = 0.0
+        self.was_there = False
+        """Its folder has been seen; some captures have only a dangling link."""
+
+    def retire(self, root: Root) -> None:
+        """Leave what was read to be shown, and read a device of that name anew. Only while its thread is idle."""
+        self.reader.close()
+        fresh = DeviceReader(root, self.reader.name)
+        fresh.identity, fresh.ports = self.reader.identity, self.reader.ports
+        self.reader = fresh
+        self.was_there = False
+
+
+class Sampler:
+    """Reads one node, live or captured. `refresh`, `tick` and `snapshot` are called from one thread and never raise;
+    the constructor raises UserError for a root that is no tree."""
+
+    def __init__(
+        self,
+        root: str = "/",
+        node: str | None = None,
+        *,
+        verbs: Mapping[str, VerbsFacts] | None = None,
+        history_s: int = 600,
+        deadline_s: float = DEADLINE_S,
+        resolve: Resolver | None = None,
+    ) -> None:
+        self.root = Root(root)
+        self.root.check()
+        self.node = host.node_name(self.root, node)
+        self.history = History(history_s)
+        self.verbs = verbs
+        """What the verbs worker says, by device; may be set anew at any time."""
+        self.resolve = resolve
+        """Names pods, where somebody can."""
+        self.interval_s: float | None = None
+        """Between samples, as whoever calls `tick` intends; None for a single reading."""
+        self._deadline_s = deadline_s
+        self._watched: dict[str, Watched] = {}
+        self._sequence = 0
+        self._time = now()
+        self._host = Host()
+        self._host_worker = Worker("rdmatop-host")
+        self._process_worker = Worker("rdmatop-processes")
+        self._processes: tuple[Process, ...] = ()
+        self._process_problem: Problem | None = None
+        self._cpu: host.CpuTimes | None = None
+        self._boot_id = host.read_boot_id(self.root)
+        self._users = Users()
+        self._addresses: int | None = None
+        self._class_found = False
+
+    # The two loops
+
+    def refresh(self, *, deep: bool = True) -> None:
+        """The slow loop: who the devices are, their ports' lasting facts, the host and the processes.
+
+        With `deep` off, only what a single look at devices, ports and counters needs: GID tables up to the default
+        GID, no P_Keys, no host, no processes.
+        """
+        deadline = time.monotonic() + self._deadline_s
+        addresses = fingerprint() if self.root.live and deep else None
+        changed = addresses is None or addresses != self._addresses
+        self._addresses = addresses
+        self._look_round()
+        for watched in self._present():
+            watched.worker.start(self._inventory(watched, deep=deep, gids_changed=changed))
+        if deep or not self._watched:
+            self._host_worker.start(self._read_host)
+        self._settle(deadline)
+        self._host_worker.wait(deadline)
+        if deep:
+            self.refresh_processes()
+
+    def refresh_processes(self) -> None:
+        """Who holds queue pairs; on a live host alone. Each queue pair may cost a command to the firmware."""
+        if self.root.live:
+            self._process_worker.start(self._read_processes)
+            self._process_worker.wait(time.monotonic() + self._deadline_s)
+
+    def tick(self, counters: bool = True) -> None:
+        """The fast loop: states, and counters unless told not to. Takes at most the deadline."""
+        deadline = time.monotonic() + self._deadline_s
+        self._sequence += 1
+        self._look_round()
+        started = [
+            watched for watched in self._present() if watched.worker.start(self._sample(watched, counters=counters))
+        ]
+        self._settle(deadline)
+        self._time = now()
+        for watched in started:
+            if watched.reader.vanished and not watched.worker.busy_since and not watched.reader.exists():
+                self._lose(watched)
+        if counters:
+            self._remember()
+
+    def close(self) -> None:
+        """Give threads and descriptors back; a thread that hangs is left to itself."""
+        for watched in self._watched.values():
+            if watched.worker.idle():
+                watched.reader.close()
+            watched.worker.close()
+        self._host_worker.close()
+        self._process_worker.close()
+
+    def open_uevents(self) -> Uevents | None:
+        """A socket to select on, which is readable when a device came or went; None in a capture, or if refused."""
+        if not self.root.live:
+            return None
+        try:
+            return Uevents()
+        except OSError:
+            return None
+
+    # Jobs, each run in a device's thread
+
+    def _inventory(self, watched: Watched, *, deep: bool, gids_changed: bool) -> Callable[[], None]:
+        reader, verbs = watched.reader, self._verbs_of(watched.reader.name)
+        return lambda: reader.inventory(verbs, deep=deep, gids_changed=gids_changed)
+
+    def _sample(self, watched: Watched, *, counters: bool) -> Callable[[], None]:
+        reader = watched.reader
+        if reader.identity is not None and not reader.vanished and not watched.condition.gone_since:
+            return lambda: reader.tick(counters=counters)
+        verbs = self._verbs_of(reader.name)
+
+        def begin() -> None:
+            reader.vanished = False
+            reader.inventory(verbs, deep=False, gids_changed=True)
+            reader.tick(counters=counters)
+
+        return begin
+
+    def _verbs_of(self, device: str) -> dict[int, VerbsPortFacts]:
+        facts = (self.verbs or {}).get(device)
+        if facts is None or not facts.opened or not self.root.live:
+            return {}
+        names = self._netdev_names() if any(gid.ifindex for gid in facts.gids) else {}
+        return {
+            port.port: VerbsPortFacts(
+                tuple(
+                    gids.Entry(gid.index, gid.gid, gid.type, names.get(gid.ifindex) if gid.ifindex else None)
+                    for gid in facts.gids
+                    if gid.port == port.port
+                ),
+                port.active_mtu_bytes,
+            )
+            for port in facts.ports
+        }
+
+    def _netdev_names(self) -> dict[int, str]:
+        import socket
+
+        return dict(socket.if_nameindex())
+
+    def _read_host(self) -> None:
+        folders = [
+            identity.pci_folder for each in self._readers() if (identity := each.identity) and identity.pci_folder
+        ]
+        rdma = {folder.rpartition("/")[2]: "" for folder in folders}
+        for reader in self._readers():
+            if reader.identity is not None and reader.identity.pci_address and not reader.vanished:
+                rdma[reader.identity.pci_address] = reader.name
+        buses: Buses = scan(self.root, rdma)
+        cpu = host.read_cpu(self.root)
+        percent = host.cpu_percent(self._cpu, cpu)
+        self._cpu = cpu
+        self._host = host.read_host(self.root, buses, folders, percent)
+
+    def _read_processes(self) -> None:
+        try:
+            netlink = Netlink()
+        except OSError:
+            self._processes = ()  # no RDMA in this kernel: no queue pairs either
+            return
+        found: list[Process] = []
+        problem = None
+        try:
+            for device in netlink.devices():
+                found += read_processes(
+                    self.root, netlink, device.number, self.node, device.name, self._users, self.resolve
+                )
+        except OSError as error:
+            problem = Problem(
+                source="processes",
+                message=f"the kernel does not list queue pairs: {error.strerror}",
+                hint="run as root in the host's network and PID namespaces",
+            )
+        finally:
+            netlink.close()
+        found.sort(key=lambda each: (natural(each.device), each.port or 0, each.pid or 0, each.command or ""))
+        self._processes, self._process_problem = tuple(found), problem
+
+    # Coming and going
+
+    def _look_round(self) -> None:
+        """Match what is watched with what is listed."""
+        self.root.forget()
+        listed = self.root.find(CLASS)
+        self._class_found = listed is not None
+        names = (listed or [])[:DEVICES]
+        for name in names:
+            if name not in self._watched:
+                self._watched[name] = Watched(self.root, name)
+        for name, watched in list(self._watched.items()):
+            there = name in names and (watched.reader.exists() or not watched.was_there)
+            if there:
+                watched.was_there = watched.was_there or watched.reader.exists()
+                if watched.condition.gone_since and watched.worker.idle():
+                    self._find_again(watched)
+            elif not watched.condition.gone_since:
+                self._lose(watched)
+            elif time.monotonic() - watched.gone_at > KEEP_GONE_S and watched.worker.idle():
+                watched.worker.close()
+                del self._watched[name]
+
+    def _lose(self, watched: Watched) -> None:
+        watched.condition = Condition(gone_since=now())
+        watched.gone_at = time.monotonic()
+
+    def _find_again(self, watched: Watched) -> None:
+        """Back, or another one of its name: nothing read before may be compared with what it says now."""
+        watched.retire(self.root)
+        watched.reader.vanished = True
+        watched.reader.identity = None
+        watched.reader.ports = {}
+        watched.condition = Condition()
+
+    def _present(self) -> list[Watched]:
+        return [watched for watched in self._watched.values() if not watched.condition.gone_since]
+
+    def _settle(self, deadline: float) -> None:
+        """Wait for the devices' jobs; those that do not end in time are stale until they do."""
+        for watched in self._watched.values():
+            ended = watched.worker.wait(deadline)
+            condition = watched.condition
+            if condition.gone_since:
+                if ended and watched.reader.groups:
+                    watched.retire(self.root)
+            elif ended and condition.stale_since:
+                watched.condition = Condition()
+            elif not ended and not condition.stale_since:
+                watched.condition = Condition(stale_since=now())
+
+    def _remember(self) -> None:
+        keys = []
+        for watched in self._present():
+            for group in watched.reader.groups:
+                key = (watched.reader.name, group.port, group.source)
+                keys.append(key)
+                if group.reading is not None:
+                    self.history.add(key, group.reading)
+        if self._sequence % 600 == 0:
+            self.history.forget(keys)
+
+    # The picture
+
+    def snapshot(self, counters: Choice = "all") -> NodeSnapshot:
+        """What is known now. `counters` chooses whose counters it holds: making those costs most."""
+        ports = self._ports()
+        verbs = self.verbs
+        return NodeSnapshot(
+            node=assemble.node_item(self.node, ports, self._host),
+            time=self._time,
+            sequence=self._sequence,
+            boot_id=self._boot_id,
+            interval_s=self.interval_s,
+            host=self._host,
+            devices=tuple(
+                assemble.device_item(
+                    self.node,
+                    each.reader,
+                    each.condition,
+                    facts.opened if verbs and (facts := verbs.get(each.reader.name)) else None,
+                )
+                for each in self._sorted()
+            ),
+            ports=ports,
+            gids=tuple(gid for each in self._sorted_present() for gid in assemble.gid_items(self.node, each.reader)),
+            counters=self._counters(counters),
+            processes=self._processes,
+            findings=(),
+            benchmarks=(),
+            unread=self._unread(),
+            errors=self._errors(),
+            source="this host" if self.root.live else f"capture {self.root.given}",
+        )
+
+    def _readers(self) -> list[DeviceReader]:
+        return [watched.reader for watched in list(self._watched.values())]
+
+    def _sorted(self) -> list[Watched]:
+        return [self._watched[name] for name in sorted(self._watched, key=natural)]
+
+    def _sorted_present(self) -> list[Watched]:
+        return [watched for watched in self._sorted() if not watched.condition.gone_since]
+
+    def _ports(self) -> tuple[Port, ...]:
+        cards = assemble.card_ports(self._readers())
+        return tuple(
+            assemble.port_item(self.node, each.reader, state, each.condition, self.history, cards)
+            for each in self._sorted()
+            for state in each.reader.ports.values()
+        )
+
+    def _counters(self, choice: Choice) -> tuple[Counter, ...]:
+        if choice == "none":
+            return ()
+        chosen: Collection[tuple[str, int | None]] | None = None if choice == "all" else frozenset(choice)
+        found: list[Counter] = []
+        for each in self._sorted_present():
+            items: list[Counter] = []
+            for group in each.reader.groups:
+                if chosen is None or (each.reader.name, group.port) in chosen:
+                    items += assemble.counter_items(self.node, each.reader, group, each.condition, self.history)
+            items.sort(key=lambda item: (item.port or 0, natural(item.name)))
+            found += items
+        return tuple(found)
+
+    def _unread(self) -> tuple[Unread, ...]:
+        return tuple(
+            item for each in self._sorted_present() for item in assemble.unread_items(each.reader, each.condition)
+        )
+
+    def _errors(self) -> tuple[Problem, ...]:
+        found = [problem for each in self._sorted() for problem in self._device_problems(each)]
+        if self._process_problem is not None:
+            found.append(self._process_problem)
+        if self._host_worker.error is not None:
+            found.append(Problem(source="host", message=f"could not be read: {self._host_worker.error}"))
+        if not self._watched:
+            found.append(self._nothing_there())
+        return tuple(found)
+
+    def _device_problems(self, watched: Watched) -> list[Problem]:
+        name, condition = f"devices/{watched.reader.name}", watched.condition
+        if condition.stale_since is not None:
+            where = watched.reader.doing or "its files"
+            return [
+                Problem(
+                    source=name,
+                    message=f"a read of {where} hangs since {condition.stale_since}; values are from before",
+                    hint="firmware that does not answer: see the kernel log; a reset of the device ends it",
+                )
+            ]
+        if watched.worker.error is not None and watched.worker.idle():
+            error = watched.worker.error
+            return [Problem(source=name, message=f"could not be read: {type(error).__name__}: {error}")]
+        return []
+
+    def _nothing_there(self) -> Problem:
+        """Why there is no device, and what to do."""
+        missing = f"/{CLASS} is missing: no RDMA driver is loaded" if not self._class_found else f"/{CLASS} is empty"
+        cards = [function for function in self._host.pci_functions if function.rdma is None]
+        if not cards:
+            seen = "" if self.root.live else "; the capture holds no PCI function of an RDMA card either"
+            hint = "load the card's driver (modprobe mlx5_ib), or see whether the card is there: lspci -d 15b3:"
+            return Problem(source="devices", message=f"no RDMA device on {self.node}: {missing}{seen}", hint=hint)
+        first = cards[0]
+        return Problem(
+            source="devices",
+            message=(
+                f"no RDMA device on {self.node}: {missing}; {len(cards)} PCI function"
+                f"{'s' if len(cards) > 1 else ''} of an RDMA card: {first.address} {first.card or first.device_id}, "
+                f"driver {first.driver or 'none'}"
+            ),
+            hint="modprobe mlx5_ib, or see why the driver failed: rdmatop explain device-missing",
+        )
