@@ -64,8 +64,8 @@ def rounded(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """`400.0` -> `400`, `2.5` -> `2.5`: what a link or lane runs at."""
-    return f"{value:g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    """`1600.0` -> `1,600`, `2.5` -> `2.5`: what a link or lane runs at."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 def grouped(value: int) -> str:
@@ -201,7 +201,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("PORTS", "ports", right=True, worth=6),
         Column("PCI", "pci_address", worth=8),
         Column("NUMA", "numa_node", right=True, worth=5),
-        Column("PCIE", "pcie.limit_gbps", "Gb/s", short, right=True, worth=6),
+        Column("PCIE", "pcie.limit_gbps", "Gb/s", decimal, right=True, worth=6),
         Column("LINK", "pcie.width", value=width_of, wide=True),
         Column("NARROWEST", "pcie.narrowest", wide=True),
         Column("PSID", "board_id", wide=True),
@@ -248,7 +248,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         PORT,
         Column("COUNTER", "name"),
         Column("VALUE", "value", show=grouped, right=True),
-        Column("PER SECOND", "per_second", show=rounded, right=True, worth=8),
+        Column("/s", "per_second", show=rounded, right=True, worth=8),
         Column("UNIT", "unit", worth=6),
         Column("CLASS", "class", worth=5),
         Column("QUALITY", "quality", value=qualified, worth=4),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from diagnostics.columns import NAMES, Column
-from diagnostics.model import NodeSnapshot, Problem
+from diagnostics.model import NodeSnapshot
 
 
 def natural(text: str | None) -> tuple[tuple[int, int, str], ...]:
@@ -85,24 +85,3 @@ def known_names(kind: str, items: Iterable[Any], most: int = 12) -> str:
 def items_of(kind: str, snapshot: NodeSnapshot) -> list[Any]:
     """The items of `get KIND` in a snapshot. Events have no place in one: who keeps them is asked for them."""
     return in_order(kind, (snapshot.node,) if kind == "nodes" else getattr(snapshot, kind))
-
-
-def no_device(snapshot: NodeSnapshot) -> Problem | None:
-    """Why nothing is listed on a node without RDMA devices, and what to do; None on one that has some."""
-    if snapshot.devices:
-        return None
-    bare = [function for function in snapshot.host.pci_functions if function.rdma is None]
-    message = f"no RDMA device on {snapshot.node.node}"
-    if not bare:
-        return Problem(
-            source="devices",
-            message=f"{message}: no RDMA driver is loaded and no PCI function of a known RDMA card is there",
-            hint="load the driver (modprobe mlx5_ib), or ask another host: --agent URL, --root DIR",
-        )
-    first = bare[0]
-    card = f"{first.address} {first.card or first.device_id}, driver {first.driver or 'none'}"
-    return Problem(
-        source="devices",
-        message=f"{message}: {len(bare)} PCI function(s) of an RDMA card are there without one: {card}",
-        hint="load the driver (modprobe mlx5_ib), or see: rdmatop explain device-missing",
-    )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from diagnostics.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNREACHABLE, UserError
 from tui.commands import output
 from tui.commands.parser import Parser, unknown
-from tui.options import add_common, options_of
+from tui.options import Options, add_common, options_of
 
 
 class Command(NamedTuple):
@@ -145,8 +145,9 @@ def command_parser(prog: str, command: Command, module: Any) -> Parser:
 def run_command(prog: str, command: Command, words: list[str], given: argparse.Namespace) -> int:
     """Runs a command; options that stood before its name are `given`."""
     module = command.module()
-    found = command_parser(prog, command, module).parse_args(joined(words), given)
-    return int(module.run(found, options_of(found)))
+    # Intermixed: parse_args lets NAMEs end where an option stands, and refuses `get ports --root DIR mlx5_0`.
+    found = command_parser(prog, command, module).parse_intermixed_args(joined(words), given)
+    return int(module.run(found, options_of(found) if command.common else Options()))
 
 
 def joined(words: list[str]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from agent.main import add_agent_arguments, run_agent
+from agent.config import AgentOptions, add_agent_arguments
 from tui.options import Options
 
 USAGE = "[OPTIONS]"
@@ -26,4 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(found: argparse.Namespace, options: Options) -> int:  # noqa: ARG001  the agent has options of its own
-    return run_agent(found)
+    chosen = AgentOptions.from_args(found, os.environ)
+    from agent.main import run_agent  # aiohttp, 150 ms: not for a wrong option or a completion
+
+    return run_agent(chosen)

@@ -20,7 +20,7 @@ from diagnostics.model import Benchmark, BenchmarkRequest, Problem
 from diagnostics.report import FORMATS, as_json, as_line, as_names, as_yaml, envelope, table
 from diagnostics.timing import now
 from tui.commands import output
-from tui.commands.parser import unknown
+from tui.commands.parser import complete_by, device_names, unknown
 from tui.options import Options, seconds
 from tui.sources.once import Ran, needs_cluster, open_once
 
@@ -55,8 +55,9 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("what", metavar="KIND", help="loopback")
-    add("places", metavar="DEVICE[/PORT]", nargs="*", help="mlx5_0, mlx5_0/1 … (default: every active port)")
+    complete_by(add("what", metavar="KIND", nargs="?", help="loopback"), lambda **_: KINDS)
+    places = add("places", metavar="DEVICE[/PORT]", nargs="*", help="mlx5_0, mlx5_0/1 … (default: every active port)")
+    complete_by(places, device_names)
     add("--operation", choices=OPERATIONS, default="write", help="what the hardware does (default write)")
     add("--size", metavar="BYTES", default="1M", help="64, 4K, 1M, a list of them, or all (default 1M)")
     add("--qps", metavar="N", type=int, default=2, help="queue pairs (default 2)")
@@ -74,6 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(found: argparse.Namespace, options: Options) -> int:
+    if found.what is None:
+        raise UserError("bench: of what kind?", "rdmatop bench loopback; see: rdmatop bench --help")
     if found.what in ("pair", "sweep", "tcp"):
         raise needs_cluster(f"bench {found.what}")
     if found.what not in KINDS:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from diagnostics.errors import EXIT_OK
 from tui.commands import output
-from tui.commands.parser import unknown
+from tui.commands.parser import complete_by, unknown
 from tui.options import Options
 
 SHELLS = ("bash", "zsh", "fish")
@@ -26,7 +25,7 @@ exit codes:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", metavar="SHELL", help=", ".join(SHELLS)).completer = _words(SHELLS)  # type: ignore[attr-defined]
+    complete_by(parser.add_argument("shell", metavar="SHELL", help=", ".join(SHELLS)), lambda **_: SHELLS)
 
 
 def run(found: argparse.Namespace, options: Options) -> int:  # noqa: ARG001  every command takes the options
@@ -42,31 +41,4 @@ def complete(parser: argparse.ArgumentParser) -> None:
     """Answers the shell and ends the process."""
     import argcomplete
 
-    argcomplete.autocomplete(parser)
-
-
-class _words:  # noqa: N801  used as a function
-    """A completer of fixed words."""
-
-    def __init__(self, words: tuple[str, ...]) -> None:
-        self._words = words
-
-    def __call__(self, **_: object) -> tuple[str, ...]:
-        return self._words
-
-
-def device_names(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
-    """Devices and ports below the root that is asked, by two directory listings."""
-    folder = os.path.join(getattr(parsed_args, "root", "/"), "sys/class/infiniband")
-    names = []
-    for device in _listed(folder):
-        names.append(device)
-        names += [f"{device}/{port}" for port in _listed(os.path.join(folder, device, "ports"))]
-    return [name for name in names if name.startswith(prefix)]
-
-
-def _listed(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
+    argcomplete.autocomplete(parser, always_complete_options=False)

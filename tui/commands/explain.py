@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from diagnostics.counters import CATALOGUE, CounterSpec, find
 from diagnostics.errors import EXIT_OK, Unreachable
 from tui.commands import output
-from tui.commands.parser import nearest
+from tui.commands.parser import complete_by, nearest
 from tui.options import Options
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ LIMITS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a check (link-down) or a counter (port_xmit_wait)")
+    named = parser.add_argument("name", metavar="NAME", nargs="?", help="a check (link-down) or a counter")
+    complete_by(named, lambda **_: [*_checks(), *dict.fromkeys(spec.name for spec in CATALOGUE)])
 
 
 def run(found: argparse.Namespace, options: Options) -> int:  # noqa: ARG001  every command takes the options
@@ -81,13 +82,11 @@ def _unknown(name: str, known: Iterable[str]) -> Unreachable:
 
 def counter_text(spec: CounterSpec) -> str:
     """One row of the catalogue, in words."""
+    scaled = f"; the kernel's number counts {spec.scale} of them" if spec.scale != 1 else ""
     facts = [
         ("class", f"{spec.cls}: {CLASSES[spec.cls]}"),
         ("source", spec.source),
-        (
-            "unit",
-            spec.unit + (f", shown times {spec.scale}" if spec.scale != 1 else "") if spec.unit else "not published",
-        ),
+        ("unit", spec.unit + scaled if spec.unit else "not published"),
         ("width", f"{spec.bits} bits; {LIMITS[spec.limit]}" if spec.limit in LIMITS else f"{spec.bits} bits"),
         ("origin", spec.origin or "not published"),
     ]
@@ -112,7 +111,7 @@ def _contents() -> str:
         lines += ["checks:", *_wrapped("  ".join(checks), "  "), ""]
     for cls, why in CLASSES.items():
         names = sorted({spec.name for spec in CATALOGUE if spec.cls == cls})
-        lines += [f"counters, {cls} ({why}): {len(names)}", *_wrapped("  ".join(names), "  "), ""]
+        lines += [*_wrapped(f"{len(names)} counters of class {cls}: {why}", ""), *_wrapped("  ".join(names), "  "), ""]
     return "\n".join(lines)
 
 

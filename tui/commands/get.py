@@ -9,17 +9,16 @@ from typing import Any, NamedTuple
 from diagnostics.errors import EXIT_OK, EXIT_UNREACHABLE, Unreachable, UserError
 from diagnostics.model import KINDS, NodeSnapshot, Problem
 from diagnostics.report import FORMATS, as_json, as_line, as_names, as_yaml, envelope, table
-from diagnostics.selection import chosen, in_order, items_of, known_names, no_device
+from diagnostics.selection import chosen, in_order, items_of, known_names
 from diagnostics.timing import now
 from tui.commands import output
-from tui.commands.parser import GET_CODES, unknown
+from tui.commands.parser import GET_CODES, complete_by, device_names, unknown
 from tui.options import Options
 from tui.sources.once import Once, Wanted, needs_cluster, open_once
 
 CLUSTER_KINDS = ("components", "networks", "resources", "workloads", "fabric")
 """What only a cluster, or a subnet manager, knows."""
 HERE = tuple(kind for kind in KINDS if kind not in CLUSTER_KINDS)
-NEEDS_DEVICE = ("devices", "ports", "gids", "counters", "processes")
 
 USAGE = "KIND [NAME ...] [OPTIONS]"
 DESCRIPTION = f"""Lists {", ".join(HERE)}.
@@ -58,8 +57,10 @@ class Answer(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("asked_kind", metavar="KIND", help="what to list")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="only these: ports, devices, counters …")
+    kinds = parser.add_argument("asked_kind", metavar="KIND", nargs="?", help="what to list")
+    complete_by(kinds, lambda **_: HERE)
+    names = parser.add_argument("names", metavar="NAME", nargs="*", help="only these: ports, devices, counters …")
+    complete_by(names, device_names)
     parser.add_argument("-o", "--output", dest="format", choices=FORMATS, default="table", help="how (default table)")
     parser.add_argument("--no-headers", action="store_true", help="leave the table's first line out")
     parser.add_argument("--sort-by", metavar="COLUMN", help="a column or JSON field; -COLUMN: the largest first")
@@ -92,6 +93,8 @@ def kind_named(word: str) -> str:
 
 
 def _query(found: argparse.Namespace, options: Options) -> Query:
+    if found.asked_kind is None:
+        raise UserError("get: of what kind?", f"one of {', '.join(HERE)}; see: rdmatop get --help")
     kind = kind_named(found.asked_kind)
     if found.selector is not None and kind != "nodes":
         raise UserError(f"-l {found.selector}: only nodes have labels", "choose by NAME: rdmatop get ports mlx5_0")
@@ -123,21 +126,19 @@ def _column(query: Query) -> tuple[Any, bool]:
 # Asking
 
 
-def wanted_counters(query: Query) -> Wanted:
-    return "all" if query.kind == "counters" else "none"
+SHALLOW = ("devices", "ports", "counters")
+
+
+def wanted(query: Query) -> Wanted:
+    return Wanted("all" if query.kind == "counters" else "none", inventory=query.kind not in SHALLOW)
 
 
 def ask(source: Once, query: Query, snapshot: NodeSnapshot | None = None) -> Answer:
     """The answer to a query: from the snapshot given, else from a reading of its own."""
     if query.kind in ("events", "benchmarks"):
         return _of_agent(source, query)
-    seen = source.snapshot(wanted_counters(query)) if snapshot is None else snapshot
+    seen = source.snapshot(wanted(query)) if snapshot is None else snapshot
     errors = list(seen.errors)
-    missing = no_device(seen)
-    if missing is not None and query.kind in NEEDS_DEVICE:
-        if missing.source not in {error.source for error in errors}:
-            errors.append(missing)
-        return Answer([], errors, seen.time)
     return _chosen(query, items_of(query.kind, seen), errors, seen.time, seen.node.node)
 
 
@@ -220,7 +221,7 @@ def _watch(source: Once, query: Query, interval_s: float) -> int:
     frame = output.Frame() if query.format in ("table", "wide") and output.can_repaint() else None
     told: set[Problem] = set()
     first = True
-    for snapshot in source.watch(wanted_counters(query), interval_s):
+    for snapshot in source.watch(wanted(query), interval_s):
         answer = ask(source, query, snapshot)
         if frame is not None:
             errors = "".join(f"{output.problem_text(error)}\n" for error in answer.errors)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from diagnostics.errors import UserError
@@ -43,3 +44,26 @@ def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
     guess = nearest(word, choices)
     meant = f"did you mean {guess}? " if guess else ""
     return UserError(f"{what} {word!r}: there is none of that name", f"{meant}there are: {', '.join(choices)}")
+
+
+# What the shell completes from
+
+
+def complete_by(action: argparse.Action, candidates: Callable[..., Iterable[str]]) -> None:
+    """Words for an argument, by argcomplete's convention: called with prefix and parsed_args when the shell asks."""
+    action.completer = candidates  # type: ignore[attr-defined]
+
+
+def device_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """Devices and ports below the root that is asked, by two directory listings."""
+    folder = os.path.join(getattr(parsed_args, "root", "/"), "sys/class/infiniband")
+    devices = _listed(folder)
+    ports = [f"{device}/{port}" for device in devices for port in _listed(os.path.join(folder, device, "ports"))]
+    return devices + ports
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

@@ -12,7 +12,7 @@ from diagnostics.errors import EXIT_OK
 from diagnostics.model import KINDS, LIST_KINDS, SCHEMA, BenchmarkRequest, NodeSnapshot, Problem
 from diagnostics.report import as_json
 from tui.commands import output
-from tui.commands.parser import unknown
+from tui.commands.parser import complete_by, unknown
 from tui.options import Options
 
 ALONE: dict[str, type] = {"snapshot": NodeSnapshot, "benchmark-request": BenchmarkRequest}
@@ -35,7 +35,8 @@ exit codes:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("asked_kind", metavar="KIND", nargs="?", help="as in get, or PortList, NodeSnapshot …")
+    kinds = parser.add_argument("asked_kind", metavar="KIND", nargs="?", help="as in get, or PortList, NodeSnapshot …")
+    complete_by(kinds, lambda **_: (*KINDS, *ALONE))
 
 
 def run(found: argparse.Namespace, options: Options) -> int:  # noqa: ARG001  every command takes the options

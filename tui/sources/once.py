@@ -15,8 +15,13 @@ from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot, Problem
 from tui.options import DEFAULT_SOCKET, Options
 
-Wanted = Literal["all", "none"] | frozenset[tuple[str, int | None]]
-"""Which counters a snapshot should hold: all, none, or those of some ports."""
+
+class Wanted(NamedTuple):
+    """What a command needs of a reading; less of it costs less."""
+
+    counters: Literal["all", "none"] = "none"
+    inventory: bool = True
+    """Host, processes, whole GID tables and P_Keys; without, devices, ports and counters alone."""
 
 
 class Ran(NamedTuple):
@@ -32,10 +37,10 @@ class Once(Protocol):
     label: str
     """Whom it asks: `this host`, `capture DIR`, `agent URL`."""
 
-    def snapshot(self, counters: Wanted) -> NodeSnapshot:
+    def snapshot(self, wanted: Wanted) -> NodeSnapshot:
         """One reading. Raises Unreachable where nobody answers."""
 
-    def watch(self, counters: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
+    def watch(self, wanted: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
         """A reading each interval, the first at once; ends only by an error."""
 
     def events(self) -> tuple[Event, ...]:

@@ -53,12 +53,12 @@ class AgentOnce:
 
     # ---- what commands ask
 
-    def snapshot(self, counters: Wanted) -> NodeSnapshot:
-        return self._decode(self._call("GET", f"/v1/node?counters={_selection(counters)}"), NodeSnapshot)
+    def snapshot(self, wanted: Wanted) -> NodeSnapshot:
+        return self._decode(self._call("GET", f"/v1/node?counters={wanted.counters}"), NodeSnapshot)
 
-    def watch(self, counters: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
+    def watch(self, wanted: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
         due, last = 0.0, -1
-        with self._open("GET", f"/v1/stream?counters={_selection(counters)}", timeout_s=SILENCE_S) as answer:
+        with self._open("GET", f"/v1/stream?counters={wanted.counters}", timeout_s=SILENCE_S) as answer:
             while True:
                 try:
                     line = answer.readline(MOST_BYTES)
@@ -194,15 +194,6 @@ class AgentOnce:
 
     def _list(self, content: bytes, kind: type[T]) -> tuple[T, ...]:
         return tuple(self._decode(bytes(item), kind) for item in self._decode(content, _Items).items)
-
-
-def _selection(counters: Wanted) -> str:
-    """The query's word for it: the agent chooses by one port or none at all, we by several."""
-    if isinstance(counters, str):
-        return counters
-    (only,) = counters if len(counters) == 1 else ((None, None),)
-    device, port = only
-    return "all" if device is None else device if port is None else f"{device}/{port}"
 
 
 class _UnixConnection(http.client.HTTPConnection):

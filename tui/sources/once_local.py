@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 
 from agent.sampler import Sampler
-
 from diagnostics.errors import Unreachable
 from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot
 from tui.options import Options
@@ -26,22 +25,23 @@ class LocalOnce:
         self.label = f"capture {options.root}" if captured else "this host"
         self._sampler = Sampler(options.root, options.node_name)
 
-    def snapshot(self, counters: Wanted) -> NodeSnapshot:
-        self._sampler.refresh()
+    def snapshot(self, wanted: Wanted) -> NodeSnapshot:
+        self._sampler.refresh(deep=wanted.inventory)
         self._sampler.tick()
-        return self._sampler.snapshot(counters)
+        return self._sampler.snapshot(wanted.counters)
 
-    def watch(self, counters: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
-        yield self.snapshot(counters)
+    def watch(self, wanted: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
+        self._sampler.interval_s = interval_s
+        yield self.snapshot(wanted)
         due = refreshed = time.monotonic()
         while True:
             due = max(due + interval_s, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
             if due - refreshed >= INVENTORY_EVERY_S:
-                self._sampler.refresh()
+                self._sampler.refresh(deep=wanted.inventory)
                 refreshed = due
             self._sampler.tick()
-            yield self._sampler.snapshot(counters)
+            yield self._sampler.snapshot(wanted.counters)
 
     def events(self) -> tuple[Event, ...]:
         raise _needs_agent("events are what a running agent saw happen", self.label)
