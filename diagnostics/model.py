@@ -334,6 +334,8 @@ class Benchmark(Wire, frozen=True, kw_only=True):
     batch: str | None = None
     """Shared by the items of one request."""
     boot_id: str | None = None
+    latency_by: str | None = None
+    """What ended a latency sample: `memory` (the last byte of a write seen) or `completion`."""
 
 
 class BenchmarkRequest(Wire, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from agent.verbs.protocol import (
@@ -105,7 +105,7 @@ class VerbsClient:
             except asyncio.TimeoutError:
                 raise Unreachable(f"the verbs worker did not list the devices in {DEVICES_S:g} s") from None
 
-    async def run(self, job: Job) -> AsyncIterator[Progress | Result]:
+    async def run(self, job: Job) -> AsyncGenerator[Progress | Result, None]:
         """Progress several times a second, then one Result; a failure of any kind is a Result too.
 
         Left before its end the job is cancelled. Raises Unreachable when there is no worker to begin with.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from agent.verbs.binding import Binding
@@ -25,6 +25,9 @@ RETRIES = 7
 MIN_RNR_TIMER = 12
 INLINE_BYTES = 220
 """Latency messages up to this size travel in the work request, as with perftest."""
+FLUSHED = 5
+"""IBV_WC_WR_FLUSH_ERR: the consequence of another failure, never the cause."""
+MAX_LEFT_OVER = 65536
 PHYS_STATES = {1: "Sleep", 2: "Polling", 3: "Disabled", 4: "Training", 5: "LinkUp", 6: "LinkErrorRecovery"}
 DOWN_HINTS = {
     2: "no signal: cable, module or the other end",
@@ -198,9 +201,15 @@ class Loop:
             max_recv_sge=1,
             max_inline_data=inline,
         )
+        attributes = qp.QPInitAttr(
+            qp_type=self.verbs.enums.IBV_QPT_RC,
+            scq=self.cq.handle,
+            rcq=self.receive_cq.handle,
+            cap=cap,
+            sq_sig_all=0,  # pyverbs' default is 1: a completion for every message, and the queue overruns
+        )
         # no QPAttr here: with one the constructor moves to INIT with empty rights, and every write ends in status 9
-        kind = self.verbs.enums.IBV_QPT_RC
-        return qp.QP(self.pd, qp.QPInitAttr(qp_type=kind, scq=self.cq.handle, rcq=self.receive_cq.handle, cap=cap))
+        return qp.QP(self.pd, attributes)
 
     def _connect(self, qp: Any, peer: int) -> None:
         """RESET to RTS, towards the same port."""
@@ -307,7 +316,23 @@ class Loop:
     def failure(self, status: int, vendor: int) -> JobError:
         """A completion that failed, said with the device's own state: a device that vanished is named first."""
         self.require_present()
+        if status == FLUSHED:
+            # what failed first is in one of the queues, perhaps not in this one
+            status, vendor = next(self._left_over(), (status, vendor))
         return completion_error(status, vendor, f"{self.where}: RDMA {self.job.operation}")
+
+    def _left_over(self) -> Iterator[tuple[int, int]]:
+        """Status and vendor error of the failures that wait in the queues, the flushed ones left out."""
+        for queue in (self.cq, self.receive_cq):
+            poller = queue.poller
+            for _ in range(MAX_LEFT_OVER):
+                if poller.start_poll(queue.attr):
+                    break
+                status = poller.status
+                vendor = poller.read_vendor_err() if status else 0
+                poller.end_poll()
+                if status not in (0, FLUSHED):
+                    yield status, vendor
 
     def require_present(self) -> None:
         """Raises JobError when the device is gone or its port is not active any more."""

@@ -48,6 +48,7 @@ struct queue { /* a completion queue; both views of it begin alike */
 	union { struct ibv_cq plain; struct ibv_cq_ex ex; } cq;
 	struct ibv_wc *ring, *seen;
 	uint32_t head, tail, mask;
+	int polling;
 };
 struct receive { uint64_t wr_id, addr; uint32_t length; };
 struct pair {
@@ -293,6 +294,10 @@ int ibv_dealloc_pd(struct ibv_pd *pd) { free(pd); return 0; }
 static inline void complete(struct queue *q, uint64_t wr_id, int status, int opcode, uint32_t length, uint32_t qpn)
 {
 	struct ibv_wc *wc = &q->ring[q->head & q->mask];
+	if (__builtin_expect(q->head - q->tail > q->mask, 0)) {
+		fprintf(stderr, "fakeverbs: a completion queue of %u entries overran\n", q->mask + 1);
+		abort();
+	}
 	wc->wr_id = wr_id; wc->status = status; wc->opcode = opcode; wc->byte_len = length; wc->qp_num = qpn;
 	wc->vendor_err = status ? 0x80 + status : 0;
 	wc->wc_flags = 0;
@@ -307,18 +312,33 @@ static int poll_cq(struct ibv_cq *c, int room, struct ibv_wc *wc)
 	return n;
 }
 
-static int next_poll(struct ibv_cq_ex *c)
+static int start_poll(struct ibv_cq_ex *c, struct ibv_poll_cq_attr *a)
 {
 	struct queue *q = (struct queue *)c;
 	if (q->tail == q->head) return ENOENT;
 	q->seen = &q->ring[q->tail++ & q->mask];
+	q->polling = 1;
 	c->status = q->seen->status;
 	c->wr_id = q->seen->wr_id;
 	return 0;
 }
 
-static int start_poll(struct ibv_cq_ex *c, struct ibv_poll_cq_attr *a) { return next_poll(c); }
-static void end_poll(struct ibv_cq_ex *c) {}
+/* as rxe: an empty queue ends the poll here, and end_poll after that is a mistake */
+static int next_poll(struct ibv_cq_ex *c)
+{
+	((struct queue *)c)->polling = 0;
+	return start_poll(c, NULL);
+}
+
+static void end_poll(struct ibv_cq_ex *c)
+{
+	if (!((struct queue *)c)->polling) {
+		fprintf(stderr, "fakeverbs: end_poll of a poll that has ended\n");
+		abort();
+	}
+	((struct queue *)c)->polling = 0;
+}
+
 static uint32_t read_vendor_err(struct ibv_cq_ex *c) { return ((struct queue *)c)->seen->vendor_err; }
 static uint32_t read_byte_len(struct ibv_cq_ex *c) { return ((struct queue *)c)->seen->byte_len; }
 static enum ibv_wc_opcode read_opcode(struct ibv_cq_ex *c) { return ((struct queue *)c)->seen->opcode; }
