@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import ipaddress
 import logging
 import os
-import socket
 import ssl
+import subprocess
+import sys
 import tempfile
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import NamedTuple
 
+from agent.server.self_signed import SPLIT, VALID_DAYS
 from diagnostics.errors import UserError
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 log = logging.getLogger(__name__)
 
-VALID_DAYS = 3650
-"""A client pins the fingerprint, so that the certificate lasts as long as the state directory."""
 RENEW_DAYS = 30
+"""Before its end a kept certificate is replaced."""
+MAKE_S = 30.0
+MAX_PEM = 1 << 20
 _END = b"-----END CERTIFICATE-----"
 
 
@@ -67,7 +66,7 @@ class ServerTls:
 
     def _load(self, certificate_file: str, key_file: str) -> None:
         with open(certificate_file, "rb") as file:
-            fingerprint = fingerprint_of(file.read(1 << 20))
+            fingerprint = fingerprint_of(file.read(MAX_PEM))
         probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # a half-written pair must not spoil the one in use
         probe.load_cert_chain(certificate_file, key_file, password=_no_password)
         self.context.load_cert_chain(certificate_file, key_file, password=_no_password)
@@ -121,89 +120,33 @@ def self_made(state_dir: str | None, host: str) -> Pair:
 
 def _kept(state_dir: str) -> Pair | None:
     """The pair in `state_dir`, unless it is missing, damaged or about to end."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+    paths = os.path.join(state_dir, "tls.crt"), os.path.join(state_dir, "tls.key")
     try:
-        with open(os.path.join(state_dir, "tls.crt"), "rb") as file:
-            certificate = file.read()
-        with open(os.path.join(state_dir, "tls.key"), "rb") as file:
-            key = file.read()
-        parsed = x509.load_pem_x509_certificate(certificate)
-        fits = load_pem_private_key(key, None).public_key() == parsed.public_key()
+        with open(paths[0], "rb") as certificate, open(paths[1], "rb") as key:
+            pair = Pair(certificate.read(MAX_PEM), key.read(MAX_PEM))
+            age_s = time.time() - os.fstat(certificate.fileno()).st_mtime  # written once, when it was made
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*paths, password=_no_password)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         log.warning("the kept certificate in %s cannot be used, a new one is made: %s", state_dir, error)
         return None
-    rest = parsed.not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)
-    return Pair(certificate, key) if fits and rest.days > RENEW_DAYS else None
+    return pair if age_s < (VALID_DAYS - RENEW_DAYS) * 86400 else None
 
 
 def make_pair(host: str) -> Pair:
-    """A self-signed ECDSA P-256 certificate for `host`, this machine's names and its addresses."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host[:64])])
-    start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
-    public = key.public_key()
-    names: list[x509.GeneralName] = [x509.DNSName(entry) for entry in _host_names(host)]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in _addresses()]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
-        .add_extension(_key_usage(), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Pair(certificate.public_bytes(pem), plain)
-
-
-def _key_usage() -> x509.KeyUsage:
-    """It signs handshakes and itself, so that it can stand as its own `--ca-file`."""
-    from cryptography import x509
-
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _host_names(host: str) -> list[str]:
-    names = dict.fromkeys([host, socket.gethostname(), "localhost"])
-    return [name for name in names if name.isascii() and 0 < len(name) < 254]
-
-
-def _addresses() -> list[str]:
-    """This machine's addresses, without link-local ones, which nobody can dial from elsewhere."""
-    import psutil
-
-    entries = [entry for interface in psutil.net_if_addrs().values() for entry in interface]
-    inet = [entry for entry in entries if entry.family in (socket.AF_INET, socket.AF_INET6)]
-    found = dict.fromkeys(["127.0.0.1", "::1", *(entry.address.partition("%")[0] for entry in inet)])
-    return [address for address in found if not ipaddress.ip_address(address).is_link_local]
+    """A new one, made by a process of its own: `cryptography` would cost the agent 8 MiB for good."""
+    command = [sys.executable, "-m", "agent.server.self_signed", host]
+    try:
+        made = subprocess.run(  # noqa: S603 - our own module
+            command, capture_output=True, check=True, timeout=MAKE_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        told = getattr(error, "stderr", b"") or str(error).encode()
+        last = told.decode("utf-8", "replace").strip().splitlines()[-1]
+        raise UserError(f"cannot make a certificate: {last}", "give one: --tls-cert and --tls-key") from None
+    certificate, key = made.stdout.split(SPLIT)
+    return Pair(certificate, key)
 
 
 def _write(path: str, content: bytes) -> None:
