@@ -122,6 +122,13 @@ class Track:
         self._starts: dict[float, int] = {}
         """Window -> row in which it begins; until the next reading."""
 
+    def adopt(self, specs: tuple[CounterSpec, ...]) -> Track | None:
+        """Go on with a new layout of the same counters, of a device that came back; None where they are others."""
+        if specs != self.specs:
+            return None
+        self.specs = specs
+        return self
+
     def add(self, reading: Reading) -> None:
         at_ns = reading.block.at_ns
         at = at_ns / 1e9
@@ -199,7 +206,7 @@ class History:
         with self._lock:
             track = self._tracks.get(key)
             if track is not None and track.specs is not reading.block.specs:
-                track = None
+                track = track.adopt(reading.block.specs)
             if track is None:
                 track = self._tracks[key] = Track(reading.block.specs, self.seconds + 1)
                 self._finds.clear()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from agent.verbs.protocol import VerbsFacts
 
 DEADLINE_S = 1.0
+FIRST_S = 30.0
+"""The first inventory may take so long while it makes progress: tables of 1,024 GIDs, and 128 firmware commands."""
 KEEP_GONE_S = 24 * 3600.0
 DEVICES = 1024
 
@@ -39,17 +41,34 @@ class Watched:
     """A device and whether it answers."""
 
     def __init__(self, root: Root, name: str) -> None:
-        self.reader = DeviceReader(root, name)
+        # a root of its own, whose count of reads tells slow from hanging
+        self.reader = DeviceReader(Root(root.given), name)
         self.worker = Worker(f"rdmatop-{name}")
         self.condition = Condition()
         self.gone_at = 0.0
         self.was_there = False
         """Its folder has been seen; some captures have only a dangling link."""
+        self._seen = (0, 0.0)
+        """(files read, when that last rose)."""
 
-    def retire(self, root: Root) -> None:
+    def start(self, job: Callable[[], None]) -> bool:
+        """Begin a job in the device's thread; False while the one before has not ended."""
+        started = self.worker.start(job)
+        if started:
+            self._seen = (self.reader.root.reads, time.monotonic())
+        return started
+
+    def hangs(self, patience_s: float) -> bool:
+        """Whether the job has not read one file more for so long: slow firmware does not hang."""
+        reads, instant = self.reader.root.reads, time.monotonic()
+        if reads != self._seen[0]:
+            self._seen = (reads, instant)
+        return instant - self._seen[1] >= patience_s
+
+    def retire(self) -> None:
         """Leave what was read to be shown, and read a device of that name anew. Only while its thread is idle."""
         self.reader.close()
-        fresh = DeviceReader(root, self.reader.name)
+        fresh = DeviceReader(self.reader.root, self.reader.name)
         fresh.identity, fresh.ports = self.reader.identity, self.reader.ports
         self.reader = fresh
         self.was_there = False
@@ -102,17 +121,20 @@ class Sampler:
         With `deep` off, only what a single look at devices, ports and counters needs: GID tables up to the default
         GID, no P_Keys, no host, no processes.
         """
-        deadline = time.monotonic() + self._deadline_s
         addresses = fingerprint() if self.root.live and deep else None
         changed = addresses is None or addresses != self._addresses
         self._addresses = addresses
         self._look_round()
-        for watched in self._present():
-            watched.worker.start(self._inventory(watched, deep=deep, gids_changed=changed))
+        begun = [
+            watched
+            for watched in self._present()
+            if watched.start(self._inventory(watched, deep=deep, gids_changed=changed))
+        ]
+        first = any(watched.reader.identity is None for watched in begun)
+        self._settle(begun, FIRST_S if first else self._deadline_s)
         if deep or not self._watched:
             self._host_worker.start(self._read_host)
-        self._settle(deadline)
-        self._host_worker.wait(deadline)
+            self._host_worker.wait(time.monotonic() + self._deadline_s)
         if deep:
             self.refresh_processes()
 
@@ -124,16 +146,19 @@ class Sampler:
 
     def tick(self, counters: bool = True) -> None:
         """The fast loop: states, and counters unless told not to. Takes at most the deadline."""
-        deadline = time.monotonic() + self._deadline_s
+        end = time.monotonic() + self._deadline_s
         self._sequence += 1
         self._look_round()
-        started = [
-            watched for watched in self._present() if watched.worker.start(self._sample(watched, counters=counters))
-        ]
-        self._settle(deadline)
+        waiting = self._present()
+        while waiting:
+            begun = [watched for watched in waiting if watched.start(self._sample(watched, counters=counters))]
+            late = [watched for watched in waiting if watched not in begun and not watched.condition.stale_since]
+            self._settle([*begun, *late], max(0.0, end - time.monotonic()))
+            # one that was still at its inventory may yet be in time
+            waiting = [watched for watched in late if watched.worker.idle()] if time.monotonic() < end else []
         self._time = now()
-        for watched in started:
-            if watched.reader.vanished and not watched.worker.busy_since and not watched.reader.exists():
+        for watched in self._present():
+            if watched.worker.idle() and watched.reader.vanished and not watched.reader.exists():
                 self._lose(watched)
         if counters:
             self._remember()
@@ -163,17 +188,8 @@ class Sampler:
         return lambda: reader.inventory(verbs, deep=deep, gids_changed=gids_changed)
 
     def _sample(self, watched: Watched, *, counters: bool) -> Callable[[], None]:
-        reader = watched.reader
-        if reader.identity is not None and not reader.vanished and not watched.condition.gone_since:
-            return lambda: reader.tick(counters=counters)
-        verbs = self._verbs_of(reader.name)
-
-        def begin() -> None:
-            reader.vanished = False
-            reader.inventory(verbs, deep=False, gids_changed=True)
-            reader.tick(counters=counters)
-
-        return begin
+        reader, verbs = watched.reader, self._verbs_of(watched.reader.name)
+        return lambda: reader.sample(verbs, counters=counters)
 
     def _verbs_of(self, device: str) -> dict[int, VerbsPortFacts]:
         facts = (self.verbs or {}).get(device)
@@ -264,7 +280,7 @@ class Sampler:
 
     def _find_again(self, watched: Watched) -> None:
         """Back, or another one of its name: nothing read before may be compared with what it says now."""
-        watched.retire(self.root)
+        watched.retire()
         watched.reader.vanished = True
         watched.reader.identity = None
         watched.reader.ports = {}
@@ -273,18 +289,34 @@ class Sampler:
     def _present(self) -> list[Watched]:
         return [watched for watched in self._watched.values() if not watched.condition.gone_since]
 
-    def _settle(self, deadline: float) -> None:
-        """Wait for the devices' jobs; those that do not end in time are stale until they do."""
+    def _settle(self, begun: list[Watched], patience_s: float) -> None:
+        """Wait for these devices' jobs, half the time at a stretch: who has read nothing in the second half hangs, and
+        is stale until the job ends. A known hanging one is looked at and not waited for."""
+        instant = time.monotonic()
+        half_s = self._deadline_s / 2
+        deadline = instant + patience_s
+        pending = [watched for watched in begun if not watched.worker.wait(min(instant + half_s, deadline))]
+        while pending:
+            for watched in pending:
+                watched.hangs(half_s)
+            until = min(time.monotonic() + half_s, deadline)
+            pending = [watched for watched in pending if not watched.worker.wait(until)]
+            hanging = [watched for watched in pending if watched.hangs(half_s * 0.9) or time.monotonic() >= deadline]
+            for watched in hanging:
+                if watched.hangs(half_s * 0.9) and not watched.condition.stale_since:
+                    watched.condition = watched.condition._replace(stale_since=now())
+            pending = [watched for watched in pending if watched not in hanging]
         for watched in self._watched.values():
-            ended = watched.worker.wait(deadline)
-            condition = watched.condition
-            if condition.gone_since:
-                if ended and watched.reader.groups:
-                    watched.retire(self.root)
-            elif ended and condition.stale_since:
-                watched.condition = Condition()
-            elif not ended and not condition.stale_since:
-                watched.condition = Condition(stale_since=now())
+            self._recover(watched)
+
+    def _recover(self, watched: Watched) -> None:
+        if not watched.worker.idle():
+            return
+        if watched.condition.gone_since:
+            if watched.reader.groups:
+                watched.retire()
+        elif watched.condition.stale_since:
+            watched.condition = Condition()
 
     def _remember(self) -> None:
         keys = []
@@ -303,6 +335,7 @@ class Sampler:
         """What is known now. `counters` chooses whose counters it holds: making those costs most."""
         ports = self._ports()
         verbs = self.verbs
+        present = {watched.reader.name for watched in self._present()}
         return NodeSnapshot(
             node=assemble.node_item(self.node, ports, self._host),
             time=self._time,
@@ -322,7 +355,7 @@ class Sampler:
             ports=ports,
             gids=tuple(gid for each in self._sorted_present() for gid in assemble.gid_items(self.node, each.reader)),
             counters=self._counters(counters),
-            processes=self._processes,
+            processes=tuple(each for each in self._processes if each.device in present),
             findings=(),
             benchmarks=(),
             unread=self._unread(),

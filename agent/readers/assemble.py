@@ -123,13 +123,18 @@ def as_float(value: float | None) -> float | None:
 
 def errors_per_minute(device: str, groups: Iterable[Group], history: History) -> float | None:
     """What the counters of class error rose by within the last minute, or for as long as they are watched."""
-    found = []
+    total_risen: float | None = None
+    seen: set[str] = set()
     for group in groups:
-        if group.reading is not None:
-            places = plan_of(group.source, group.reading.block.specs).errors
-            found.append(history.group_sum((device, group.port, group.source), places, MINUTE_S))
-    known = [each for each in found if each is not None]
-    return sum(known) if known else None
+        if group.reading is None:
+            continue
+        errors = plan_of(group.source, group.reading.block.specs).errors
+        places = [place for name, place in errors.items() if name not in seen]  # two folders may hold the same one
+        seen.update(errors)
+        risen = history.group_sum((device, group.port, group.source), places, MINUTE_S)
+        if risen is not None:
+            total_risen = (total_risen or 0.0) + risen
+    return total_risen
 
 
 def gid_items(node: str, reader: DeviceReader) -> Iterator[Gid]:

@@ -9,9 +9,9 @@ from typing import NamedTuple, Protocol
 
 from agent.readers import pci
 from agent.readers.ethtool import CapturedStatistics, LiveStatistics
-from agent.readers.files import FILES, CounterFiles, Failure, Vanished, error_name
+from agent.readers.files import FILES, CounterFiles, Failure, Vanished, check_same, error_name
 from agent.readers.netlink import Netlink, Statistics
-from agent.readers.root import GONE, Root
+from agent.readers.root import GONE, Root, Stamp
 from diagnostics.counters import NOT_COUNTERS, CounterSpec, spec_of
 from diagnostics.model import CounterSource, Quality
 from diagnostics.rates import Block, Rates, rates
@@ -115,10 +115,11 @@ class Folder:
     def read(self) -> Sequence[int | None]:
         stamp = self._root.stamp(self.folder)
         if stamp != self._stamp:
+            check_same(self._root, self._stamp, stamp)
             self._reopen(stamp)
         return self._files.read()
 
-    def _reopen(self, stamp: tuple[int, int, int] | None) -> None:
+    def _reopen(self, stamp: Stamp | None) -> None:
         self._files.close()
         names = counter_names(self._root, self.folder)
         self._files = CounterFiles(self._root, self.folder, self.names if names == self.names else names)

@@ -74,10 +74,20 @@ class DeviceReader:
         """Its descriptors said ENODEV: read everything anew."""
         self._netlink: Netlink | None = None
         self._index: int | None = None
-        self._told_driver: str | None = None
         self._pkeys: dict[int, tuple[str, ...] | None] = {}
         self._stamps: tuple[object, ...] = ()
         self._watches: dict[int, Watch] = {}
+
+    def sample(self, verbs: Mapping[int, VerbsPortFacts], *, counters: bool) -> None:
+        """A tick; of a device not read yet, or made anew since, an inventory before it."""
+        for _ in range(2):
+            if self.identity is None or self.vanished:
+                self.vanished = False
+                self.inventory(verbs, deep=False, gids_changed=True)
+            if not self.vanished:
+                self.tick(counters=counters)
+            if not self.vanished or not self.exists():
+                return
 
     def exists(self) -> bool:
         return self.root.is_dir(self.folder)
@@ -95,7 +105,7 @@ class DeviceReader:
         self.doing = "its identity"
         if self.root.live and self._index is None:
             self._find_index()
-        self.identity = read_identity(self.root, self.folder, self._told_driver)
+        self.identity = read_identity(self.root, self.folder)
         found = {}
         for number in ports.port_numbers(self.root, self.folder):
             found[number] = self._read_port(number, verbs.get(number), deep=deep, gids_changed=gids_changed)
@@ -119,6 +129,7 @@ class DeviceReader:
                 for group in self.groups:
                     self.doing = f"{'the device' if group.port is None else f'ports/{group.port}'}/{group.source}"
                     group.update(self._ceiling(group.port))
+                    self.root.reads += 1
             self.doing = ""
         except Vanished:
             self.vanished = True
@@ -249,7 +260,7 @@ class DeviceReader:
                 self._netlink = Netlink()
             for found in self._netlink.devices():
                 if found.name == self.name:
-                    self._index, self._told_driver = found.number, found.driver
+                    self._index = found.number
                     return
         except OSError:
             if self._netlink is not None:

@@ -35,10 +35,10 @@ def of_channel(name: str) -> bool:
     A card has thousands of these, of Ethernet traffic alone, and their sum is there too.
     """
     head, _, rest = name.partition("_")
-    if rest.startswith("queue_"):
+    if rest.startswith("queue_") or head == "ptp":
         return True
     letters = head.rstrip("0123456789")
-    return letters != head and letters in ("rx", "tx", "ch", "xsk", "ptp_rq", "ptp_cq", "q")
+    return letters != head and letters in ("rx", "tx", "ch", "q")
 
 
 def parse_capture(content: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ import os
 import time
 from typing import Generic, NamedTuple, TypeVar
 
-from agent.readers.root import GONE, Root, clean
+from agent.readers.root import GONE, Root, Stamp, clean
 from diagnostics.timing import now
 
 VALUE_BYTES = 32
@@ -53,6 +53,12 @@ def parse(data: bytes) -> int:
 
 def error_name(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def check_same(root: Root, before: Stamp | None, after: Stamp | None) -> None:
+    """Raise Vanished where a live kernel's folder is another object now: a device made anew under the same name."""
+    if root.live and before is not None and after is not None and before[:2] != after[:2]:
+        raise Vanished
 
 
 class KeptFiles(Generic[T]):
@@ -205,6 +211,7 @@ class Attributes(KeptFiles[bytes]):
         """Raw contents. Raises Vanished; the next reading opens the files anew."""
         stamp = self._root.stamp(self.folder)
         if stamp != self._stamp:
+            check_same(self._root, self._stamp, stamp)
             self._stamp = stamp
             self.close()
             self._open_all()

@@ -35,8 +35,7 @@ class Identity(NamedTuple):
     """PCI device id."""
 
 
-def read_identity(root: Root, folder: str, told_driver: str | None) -> Identity:
-    """`told_driver` is what netlink says, of devices without a PCI function."""
+def read_identity(root: Root, folder: str) -> Identity:
     function_folder = pci.pci_folder(root, folder)
     hca_type = hca_type_of(root, folder)
     device_id = root.read_int(f"{function_folder}/device") if function_folder else None
@@ -51,8 +50,7 @@ def read_identity(root: Root, folder: str, told_driver: str | None) -> Identity:
     numa = root.read_int(f"{function_folder}/numa_node") if function_folder else None
     name = folder.rpartition("/")[2]
     return Identity(
-        driver=(root.link(f"{function_folder}/driver") if function_folder else None)
-        or told_driver
+        driver=(root.link(f"{function_folder}/driver") if function_folder else software_driver(root, folder))
         or driver_of(hca_type),
         node_guid=guid(root.read_fact(f"{folder}/node_guid")),
         sys_image_guid=guid(root.read_fact(f"{folder}/sys_image_guid")),
@@ -99,6 +97,13 @@ def driver_of(hca_type: str | None) -> str | None:
     if 4113 <= number < 4200 or 41680 <= number < 41800:
         return "mlx5_core"
     return "mlx4_core" if 4096 <= number < 4113 or 25408 <= number < 26500 else None
+
+
+def software_driver(root: Root, folder: str) -> str | None:
+    """Soft-RoCE and siw alone have a `parent` file; siw is an RNIC (iWARP)."""
+    if root.read_fact(f"{folder}/parent") is None:
+        return None
+    return "siw" if (root.read_fact(f"{folder}/node_type") or "").startswith("4") else "rdma_rxe"
 
 
 def function_of(

@@ -24,7 +24,6 @@ DEV_INDEX, DEV_NAME, PORT_INDEX = 1, 2, 3
 RES_QP, LQPN, TYPE, PID, KERN_NAME = 19, 21, 26, 28, 29
 NDEV_INDEX, NDEV_NAME = 50, 51
 NETNS_MODE = 66
-UVERBS_DRIVER_ID = 73
 STAT_HWCOUNTERS, STAT_NAME, STAT_VALUE = 80, 82, 83
 
 QP_TYPES = {
@@ -32,13 +31,6 @@ QP_TYPES = {
     9: "XRC_INI", 10: "XRC_TGT", 255: "DRIVER",
 }  # fmt: skip
 """enum ib_qp_type; mlx5 makes its DC queue pairs as DRIVER."""
-
-DRIVERS = {
-    1: "mlx5_ib", 2: "mlx4_ib", 3: "iw_cxgb3", 4: "iw_cxgb4", 5: "ib_mthca", 6: "bnxt_re", 7: "ocrdma", 9: "irdma",
-    10: "vmw_pvrdma", 11: "qedr", 12: "hns_roce", 13: "usnic_verbs", 14: "rdma_rxe", 15: "hfi1", 16: "ib_qib",
-    17: "efa", 18: "siw", 19: "erdma", 20: "mana_ib",
-}  # fmt: skip
-"""enum rdma_driver_id, as module names."""
 
 _header = struct.Struct("=IHHII")
 _attribute = struct.Struct("=HH")
@@ -61,7 +53,6 @@ class Rdma(NamedTuple):
     number: int
     """Its index; a device made anew has a new one."""
     name: str
-    driver: str | None
 
 
 class Netlink:
@@ -162,15 +153,13 @@ def u32(data: bytes, at: int, end: int) -> int | None:
 
 
 def parse_device(payload: bytes) -> Rdma | None:
-    index = name = driver = None
+    index = name = None
     for kind, at, end in attributes(payload):
         if kind == DEV_INDEX:
             index = u32(payload, at, end)
         elif kind == DEV_NAME:
             name = text(payload, at, end)
-        elif kind == UVERBS_DRIVER_ID:
-            driver = DRIVERS.get(int.from_bytes(payload[at:end], "little"))
-    return Rdma(index, name, driver) if index is not None and name else None
+    return Rdma(index, name) if index is not None and name else None
 
 
 def parse_queue_pairs(payload: bytes) -> list[QueuePair]:

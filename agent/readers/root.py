@@ -20,6 +20,10 @@ GONE = frozenset((errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTDIR))
 """The errors that say: not there (any more)."""
 
 
+Stamp = tuple[int, int, int]
+"""(device, inode, mtime) of a folder."""
+
+
 class Root:
     """A tree of files below `path`, asked by names relative to it (`sys/class/infiniband`).
 
@@ -33,6 +37,8 @@ class Root:
         self.live = self.path == "/"
         """True for the host itself, whose kernel may also be asked by netlink and ioctl."""
         self._prefix = "/" if self.live else self.path + "/"
+        self.reads = 0
+        """Files opened and folders listed so far: what still rises is slow, what does not hangs."""
         self._folders: dict[str, str] = {}
         """Of a capture: folder -> where it really is. Links are walked once a round, not once a file."""
 
@@ -54,6 +60,7 @@ class Root:
 
     def real(self, name: str) -> str:
         """The absolute path behind `name`, its links resolved. OSError(ELOOP) where they lead out of the tree."""
+        self.reads += 1
         if self.live:
             return self._prefix + name
         folder, _, last = name.rpartition("/")
@@ -142,7 +149,7 @@ class Root:
         except OSError:
             return False
 
-    def stamp(self, name: str) -> tuple[int, int, int] | None:
+    def stamp(self, name: str) -> Stamp | None:
         """What changes when a file of this folder is made, removed or replaced; None where it is missing."""
         try:
             found = os.stat(self._prefix + name)

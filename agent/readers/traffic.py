@@ -54,7 +54,8 @@ class Plan(NamedTuple):
     carried: tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]
     """(rank in CARRIED, places of what is sent, of what is received)."""
     sums: tuple[tuple[str, tuple[int, ...]], ...]
-    errors: tuple[int, ...]
+    errors: dict[str, int]
+    """Name -> place of the counters of class error."""
 
 
 class Traffic(NamedTuple):
@@ -89,7 +90,7 @@ def _make_plan(source: str, specs: tuple[CounterSpec, ...]) -> Plan:
         specs,
         tuple(carried),
         tuple((field, found) for field, found in sums if found),
-        tuple(place for place, spec in enumerate(specs) if spec.cls == "error"),
+        {spec.name: place for place, spec in enumerate(specs) if spec.cls == "error"},
     )
 
 
