@@ -53,7 +53,7 @@ class _Ended(BaseException):
         self.code = code
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, _frame: FrameType | None) -> None:
     raise _Ended(128 + number)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 EVERYWHERE = "*"
@@ -35,13 +36,29 @@ KEYS: tuple[Key, ...] = (
     Key("back", ("escape",), "esc", "back", "leave, or clear the filter", (EVERYWHERE,), "back", 0),
     Key("back", ("escape",), "esc", "back", "back to the list", ("port", "benchmark"), worth=9),
     Key("section", ("tab",), "tab", "section", "unfold and fold the next class of counters", ("port",), "section", 7),
-    Key("benchmark", ("b",), "b", "benchmark", "measure a port with a loopback RDMA run",
-        ("fabric", "port"), "benchmark", 7),
+    Key(
+        "benchmark",
+        ("b",),
+        "b",
+        "benchmark",
+        "measure a port with a loopback RDMA run",
+        ("fabric", "port"),
+        "benchmark",
+        7,
+    ),
     Key("benchmark", ("b",), "b", "new", "measure a port with a loopback RDMA run", ("benchmarks",), worth=9),
     Key("cancel", ("c",), "c", "cancel", "cancel the running benchmark", ("benchmarks", "benchmark"), "cancel", 8),
     Key("check", ("x",), "x", "check", "judge everything now", ("fabric", "findings", "port"), "check", 6),
-    Key("explain", ("e",), "e", "explain", "what the worst finding here means, and what to do next",
-        ("fabric", "port", "findings"), "explain", 6),
+    Key(
+        "explain",
+        ("e",),
+        "e",
+        "explain",
+        "what the worst finding here means, and what to do next",
+        ("fabric", "port", "findings"),
+        "explain",
+        6,
+    ),
     Key("acknowledge", ("a",), "a", "acknowledge", "mark the finding as seen", ("findings",), "acknowledge", 7),
     Key("filter", ("/",), "/", "filter", "show only rows that contain every word", LISTS, "filter", 6),
     Key("faults", ("ctrl+z",), "ctrl+z", "faults only", "show only rows with a fault", LISTS, "faults", 2),
@@ -63,16 +80,17 @@ KEYS: tuple[Key, ...] = (
     Key("right", ("right", "l"), "right l", "", "columns that have no room", LISTS),
     Key("left", ("left", "h"), "left h", "", "columns back", LISTS),
     Key("sort_severity", ("S",), "S", "", "sort by severity, then by name", LISTS, "sort"),
-)  # fmt: skip
+)
 
 INTERVALS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
-def keys_of(screen: str) -> list[Key]:
+@lru_cache(32)
+def keys_of(screen: str) -> tuple[Key, ...]:
     """The rows that hold on `screen`; a row of the screen itself hides one that holds everywhere."""
     own = [k for k in KEYS if screen in k.where]
     taken = {k.action for k in own}
-    return own + [k for k in KEYS if EVERYWHERE in k.where and k.action not in taken]
+    return (*own, *(k for k in KEYS if EVERYWHERE in k.where and k.action not in taken))
 
 
 def action_of(screen: str, key: str) -> str | None:

@@ -21,6 +21,7 @@ SEVERITY = {"failed": 4, "warning": 3, "unknown": 2, "healthy": 1}
 FINDING_ORDER = {"critical": 3, "warning": 2, "info": 1}
 
 Identity = tuple[str, ...]
+Found = tuple[Identity, Port | None, Device | None]
 
 
 class PortRow(NamedTuple):
@@ -42,12 +43,22 @@ class PortRow(NamedTuple):
 
 
 class Ring:
-    """Ten minutes of TX and RX of one port: (epoch seconds, TX Gb/s, RX Gb/s)."""
+    """Ten minutes of TX and RX of one port, and the means of its last buckets for a sparkline.
 
-    __slots__ = ("points",)
+    The buckets are kept as they fill: going through ten minutes of points at each sample was half of a frame's cost.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_bucket", "_sums", "points", "rx", "step", "tx", "_buckets")
+
+    def __init__(self, step: float = 10.0, buckets: int = 20) -> None:
         self.points: deque[tuple[float, float | None, float | None]] = deque()
+        """Epoch seconds, TX Gb/s, RX Gb/s."""
+        self.step, self._buckets = step, buckets
+        self.tx: tuple[float | None, ...] = ()
+        self.rx: tuple[float | None, ...] = ()
+        """Means of the buckets that are full, oldest first."""
+        self._bucket = 0
+        self._sums = (0.0, 0, 0.0, 0)
 
     def add(self, at: float, tx: float | None, rx: float | None) -> None:
         if self.points and at <= self.points[-1][0]:
@@ -55,6 +66,29 @@ class Ring:
         self.points.append((at, tx, rx))
         while self.points[0][0] < at - RING_SECONDS:
             self.points.popleft()
+        bucket = int(at // self.step)
+        if bucket != self._bucket:
+            self._turn(bucket)
+        a, n, b, m = self._sums
+        self._sums = (a + (tx or 0.0), n + (tx is not None), b + (rx or 0.0), m + (rx is not None))
+
+    def _turn(self, bucket: int) -> None:
+        """Another bucket begins; those that nothing was added to are unknown."""
+        if self._bucket:
+            gap = (None,) * min(self._buckets, bucket - self._bucket - 1)
+            tx, rx = self._means()
+            keep = self._buckets - 1
+            self.tx, self.rx = (*self.tx, tx, *gap)[-keep:], (*self.rx, rx, *gap)[-keep:]
+        self._bucket, self._sums = bucket, (0.0, 0, 0.0, 0)
+
+    def _means(self) -> tuple[float | None, float | None]:
+        a, n, b, m = self._sums
+        return a / n if n else None, b / m if m else None
+
+    def spark(self) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+        """TX and RX of the last buckets, the one that fills last."""
+        tx, rx = self._means()
+        return (*self.tx, tx), (*self.rx, rx)
 
     def prepend(self, tx: Series, rx: Series) -> None:
         """Points of two series that are older than the ring's first."""
@@ -119,11 +153,12 @@ class Store:
             self.outage = item
             return True
         self.outage = None
-        self._feed(item)
+        found = list(_ports(item))
+        self._feed(item, found)
         if self.paused is not None:
             self._held = item
             return False
-        self._show(item)
+        self._show(item, found)
         return True
 
     def pause(self) -> None:
@@ -135,22 +170,21 @@ class Store:
         self.paused = None
         if self._held is not None:
             held, self._held = self._held, None
-            self._show(held)
+            self._show(held, list(_ports(held)))
 
-    def _feed(self, snapshot: NodeSnapshot) -> None:
+    def _feed(self, snapshot: NodeSnapshot, found: list[Found]) -> None:
         at = epoch(snapshot.time)
-        for port in snapshot.ports:
-            if port.gone_since is None and port.stale_since is None:
-                key = (port.node, port.device, str(port.port))
+        for key, port, _ in found:
+            if port is not None and port.gone_since is None and port.stale_since is None:
                 ring = self.rings.get(key)
                 if ring is None:
-                    ring = self.rings[key] = Ring()
+                    ring = self.rings[key] = Ring(self.spark_step_s, self.spark_buckets)
                 ring.add(at, port.tx_gbps, port.rx_gbps)
-        self._watch(snapshot)
+        self._watch(snapshot, found)
 
-    def _watch(self, snapshot: NodeSnapshot) -> None:
+    def _watch(self, snapshot: NodeSnapshot, found: list[Found]) -> None:
         """Notes what appeared, vanished, changed its state or was reset."""
-        states = {identity: _state(port, device) for identity, port, device in _ports(snapshot)}
+        states = {identity: _state(port, device) for identity, port, device in found}
         for identity in self._states:
             states.setdefault(identity, "gone")
         if self._states:
@@ -160,17 +194,16 @@ class Store:
                     self.events.appendleft(_event(snapshot, identity, before, state))
         self._states = states
 
-    def _show(self, snapshot: NodeSnapshot) -> None:
+    def _show(self, snapshot: NodeSnapshot, found: list[Found]) -> None:
         self.snapshot = snapshot
-        end = epoch(snapshot.time)
         rows: dict[Identity, PortRow] = {}
-        for identity, port, device in _ports(snapshot):
+        for identity, port, device in found:
             gone = (port and port.gone_since) or (device and device.gone_since) or None
             stale = (port and port.stale_since) or (device and device.stale_since) or None
             ring = self.rings.get(identity)
-            tx, rx = ring.buckets(end, self.spark_step_s, self.spark_buckets) if ring else ([], [])
+            tx, rx = ring.spark() if ring else ((), ())
             rows[identity] = PortRow(
-                identity, _name(identity), port, device, _severity(port, gone, stale), gone, stale, tuple(tx), tuple(rx)
+                identity, _name(identity), port, device, _severity(port, gone, stale), gone, stale, tx, rx
             )
         for identity, row in self.rows.items():
             if identity not in rows:
@@ -180,7 +213,7 @@ class Store:
 
     def backfill(self, identity: Identity, series: list[Series]) -> None:
         """Puts a source's own history (bytes a second of TX and RX) before what was seen here."""
-        ring = self.rings.setdefault(identity, Ring())
+        ring = self.rings.setdefault(identity, Ring(self.spark_step_s, self.spark_buckets))
         if len(series) == 2:
             ring.prepend(*series)
 
@@ -289,7 +322,7 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(out)
 
 
-def _ports(snapshot: NodeSnapshot) -> Iterator[tuple[Identity, Port | None, Device | None]]:
+def _ports(snapshot: NodeSnapshot) -> Iterator[Found]:
     devices = {d.device: d for d in snapshot.devices}
     for port in snapshot.ports:
         yield (port.node, port.device, str(port.port)), port, devices.get(port.device)

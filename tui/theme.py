@@ -76,11 +76,18 @@ class Glyphs(NamedTuple):
 
 
 _MEANING = {
-    "healthy": "ok", "pass": "ok", "note": "ok", "ok": "ok",
-    "warning": "warning", "warn": "warning",
-    "failed": "failed", "critical": "failed", "fail": "failed",
-    "info": "spare", "spare": "spare",
-}  # fmt: skip
+    "healthy": "ok",
+    "pass": "ok",
+    "note": "ok",
+    "ok": "ok",
+    "warning": "warning",
+    "warn": "warning",
+    "failed": "failed",
+    "critical": "failed",
+    "fail": "failed",
+    "info": "spare",
+    "spare": "spare",
+}
 
 UNICODE = Glyphs("✓", "▲", "✗", "?", "·", " ▁▂▃▄▅▆▇█", "›", "…", "━", "╸", "│", "┤", "└", "─", "●", "▾", "▴", True)
 ASCII = Glyphs(" ", "!", "X", "?", ".", " ._-=+*%#", ">", "~", "=", "-", "|", "+", "+", "-", "o", "v", "^", False)

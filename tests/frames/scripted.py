@@ -27,7 +27,7 @@ from diagnostics.model import (
     Process,
     Series,
     Unread,
-)  # fmt: skip
+)
 from diagnostics.timing import rfc3339
 from tui.sources.base import Outage
 
@@ -41,60 +41,152 @@ def at(seconds: float) -> str:
 def device(name: str = "mlx5_0", **changes: Any) -> Device:
     number = "".join(c for c in name if c.isdigit())[-1:] or "0"
     base = Device(
-        node="gpu-017", device=name, driver="mlx5_core", node_guid=f"b83f:d203:0092:dd{number}0",
-        sys_image_guid=f"b83f:d203:0092:dd{number}0", card="ConnectX-7", hca_type="MT4129", board_id="MT_0000000838",
-        firmware="28.39.2048", function="pf", pci_address=f"0000:{number}b:00.0", numa_node=0,
-        pcie=Pcie(speed_gts=32.0, width=16, max_speed_gts=32.0, max_width=16, limit_gbps=461.0, narrowest=f"0000:{number}7:01.0"),
+        node="gpu-017",
+        device=name,
+        driver="mlx5_core",
+        node_guid=f"b83f:d203:0092:dd{number}0",
+        sys_image_guid=f"b83f:d203:0092:dd{number}0",
+        card="ConnectX-7",
+        hca_type="MT4129",
+        board_id="MT_0000000838",
+        firmware="28.39.2048",
+        function="pf",
+        pci_address=f"0000:{number}b:00.0",
+        numa_node=0,
+        pcie=Pcie(
+            speed_gts=32.0,
+            width=16,
+            max_speed_gts=32.0,
+            max_width=16,
+            limit_gbps=461.0,
+            narrowest=f"0000:{number}7:01.0",
+        ),
         ports=1,
-    )  # fmt: skip
+    )
     return msgspec.structs.replace(base, **changes)
 
 
 def port(name: str = "mlx5_0", number: int = 1, **changes: Any) -> Port:
     digit = "".join(c for c in name if c.isdigit())[-1:] or "0"
     base = Port(
-        node="gpu-017", device=name, port=number, link_layer="Ethernet", state="ACTIVE", phys_state="LinkUp", rate_gbps=400.0,
-        lanes=4, speed="NDR", lid=0, sm_lid=0, mtu_bytes=4096, netdev=f"ens{digit}f0", netdev_state="up", gid=f"10.0.1.1{digit}",
-        gid_index=3, max_rate_gbps=400.0, expected="up", health="healthy", tx_gbps=372.0, rx_gbps=370.0, rate_quality="ok",
-        errors_per_minute=0.0, cnp_per_second=0.0, pause_per_second=0.0, discards_per_second=0.0, ecn_per_second=0.0,
-    )  # fmt: skip
+        node="gpu-017",
+        device=name,
+        port=number,
+        link_layer="Ethernet",
+        state="ACTIVE",
+        phys_state="LinkUp",
+        rate_gbps=400.0,
+        lanes=4,
+        speed="NDR",
+        lid=0,
+        sm_lid=0,
+        mtu_bytes=4096,
+        netdev=f"ens{digit}f0",
+        netdev_state="up",
+        gid=f"10.0.1.1{digit}",
+        gid_index=3,
+        max_rate_gbps=400.0,
+        expected="up",
+        health="healthy",
+        tx_gbps=372.0,
+        rx_gbps=370.0,
+        rate_quality="ok",
+        errors_per_minute=0.0,
+        cnp_per_second=0.0,
+        pause_per_second=0.0,
+        discards_per_second=0.0,
+        ecn_per_second=0.0,
+    )
     return msgspec.structs.replace(base, **changes)
 
 
 def down(name: str = "mlx5_3", **changes: Any) -> Port:
     facts: dict[str, Any] = {
-        "state": "DOWN", "phys_state": "Disabled", "health": "failed", "tx_gbps": None, "rx_gbps": None, "rate_quality": "unknown",
-        "errors_per_minute": None, "cnp_per_second": None, "pause_per_second": None, "discards_per_second": None,
-        "ecn_per_second": None, "netdev_state": "down",
-    }  # fmt: skip
+        "state": "DOWN",
+        "phys_state": "Disabled",
+        "health": "failed",
+        "tx_gbps": None,
+        "rx_gbps": None,
+        "rate_quality": "unknown",
+        "errors_per_minute": None,
+        "cnp_per_second": None,
+        "pause_per_second": None,
+        "discards_per_second": None,
+        "ecn_per_second": None,
+        "netdev_state": "down",
+    }
     return port(name, **{**facts, **changes})
 
 
 def counter(name: str, cls: str, value: int | None, per_second: float | None = 0.0, **changes: Any) -> Counter:
     base = Counter(
-        node="gpu-017", device="mlx5_1", port=1, name=name, source="hw_counters", value=value, unit="", class_=cls,  # type: ignore[arg-type]
-        per_second=per_second, quality="ok", meaning=None, delta_1m=None if per_second is None else per_second * 60,
-    )  # fmt: skip
+        node="gpu-017",
+        device="mlx5_1",
+        port=1,
+        name=name,
+        source="hw_counters",
+        value=value,
+        unit="",
+        class_=cls,  # type: ignore[arg-type]
+        per_second=per_second,
+        quality="ok",
+        meaning=None,
+        delta_1m=None if per_second is None else per_second * 60,
+    )
     return msgspec.structs.replace(base, **changes)
 
 
 def finding(check: str, severity: str, message: str, **changes: Any) -> Finding:
     base = Finding(
-        id=f"{check}/{changes.get('device', '')}", node="gpu-017", device=None, port=None, component=None, check=check,
-        layer="link", severity=severity, message=message, evidence=(), since=at(-360), hint=None, follows=None,  # type: ignore[arg-type]
-        acknowledged=False, unread=(),
-    )  # fmt: skip
+        id=f"{check}/{changes.get('device', '')}",
+        node="gpu-017",
+        device=None,
+        port=None,
+        component=None,
+        check=check,
+        layer="link",
+        severity=severity,
+        message=message,
+        evidence=(),
+        since=at(-360),
+        hint=None,
+        follows=None,  # type: ignore[arg-type]
+        acknowledged=False,
+        unread=(),
+    )
     return msgspec.structs.replace(base, **changes)
 
 
 def benchmark(number: int, **changes: Any) -> Benchmark:
     base = Benchmark(
-        id=f"b{number}", kind="loopback", state="done", verdict="pass", reason=None, node="gpu-017", device="mlx5_0", port=1,
-        peer_node=None, peer_device=None, peer_port=None, operation="write", size_bytes=1 << 20, qps=2, chain=128, duration_s=5.0,
-        bandwidth_gbps=388.8, messages_per_s=46349.0, latency_us=Latency(min=1.9, p50=2.1, p99=2.6, max=9.4),
-        expected_gbps=392.0, limited_by="link", verified=True, counters={}, cpu_percent=8.0, memory="host memory, NUMA 0",
-        started=at(-60.0 * number), error=None,
-    )  # fmt: skip
+        id=f"b{number}",
+        kind="loopback",
+        state="done",
+        verdict="pass",
+        reason=None,
+        node="gpu-017",
+        device="mlx5_0",
+        port=1,
+        peer_node=None,
+        peer_device=None,
+        peer_port=None,
+        operation="write",
+        size_bytes=1 << 20,
+        qps=2,
+        chain=128,
+        duration_s=5.0,
+        bandwidth_gbps=388.8,
+        messages_per_s=46349.0,
+        latency_us=Latency(min=1.9, p50=2.1, p99=2.6, max=9.4),
+        expected_gbps=392.0,
+        limited_by="link",
+        verified=True,
+        counters={},
+        cpu_percent=8.0,
+        memory="host memory, NUMA 0",
+        started=at(-60.0 * number),
+        error=None,
+    )
     return msgspec.structs.replace(base, **changes)
 
 
@@ -102,14 +194,37 @@ def snapshot(second: float = 0.0, **changes: Any) -> NodeSnapshot:
     """A healthy host with eight ports, `second` seconds after the start."""
     base = NodeSnapshot(
         node=Node(
-            node="gpu-017", health="healthy", ports_up=8, ports_expected=8, rate_gbps=3200.0, tx_gbps=2976.0, rx_gbps=2960.0,
-            errors_per_minute=0.0, cnp_per_second=0.0, driver_version="24.10", kernel="5.15.0", findings=FindingCounts(),
-            benchmark=None, agent_version=None, age_s=0.0,
+            node="gpu-017",
+            health="healthy",
+            ports_up=8,
+            ports_expected=8,
+            rate_gbps=3200.0,
+            tx_gbps=2976.0,
+            rx_gbps=2960.0,
+            errors_per_minute=0.0,
+            cnp_per_second=0.0,
+            driver_version="24.10",
+            kernel="5.15.0",
+            findings=FindingCounts(),
+            benchmark=None,
+            agent_version=None,
+            age_s=0.0,
         ),
-        time=at(second), sequence=int(second) + 1, boot_id="b", interval_s=1.0, host=Host(),
-        devices=tuple(device(f"mlx5_{n}") for n in range(8)), ports=tuple(port(f"mlx5_{n}") for n in range(8)), gids=(),
-        counters=(), processes=(), findings=(), benchmarks=(), unread=(), errors=(),
-    )  # fmt: skip
+        time=at(second),
+        sequence=int(second) + 1,
+        boot_id="b",
+        interval_s=1.0,
+        host=Host(),
+        devices=tuple(device(f"mlx5_{n}") for n in range(8)),
+        ports=tuple(port(f"mlx5_{n}") for n in range(8)),
+        gids=(),
+        counters=(),
+        processes=(),
+        findings=(),
+        benchmarks=(),
+        unread=(),
+        errors=(),
+    )
     return msgspec.structs.replace(base, **changes)
 
 
@@ -127,30 +242,80 @@ COUNTERS = (
 )
 
 FINDINGS = (
-    finding("transport-retries", "warning", "124 retransmissions/min, follows from the above", device="mlx5_1", port=1,
-            layer="errors", follows="congestion-fabric/mlx5_1"),
-    finding("congestion-fabric", "warning",
-            "the fabric holds this port back: 3,850 PFC pauses received/s, 812 CNP handled/s over 1 min; PFC sent 0: not this host.",
-            device="mlx5_1", port=1, layer="congestion", hint="look at the switch's egress queues",
-            evidence=(Evidence(name="rx_prio3_pause", value=3850.0, unit="/s", window_s=60.0, threshold=100.0, source="NVIDIA"),)),
-    finding("link-down", "critical",
-            "down since 11:58:04 (6 min), no carrier on ens3f0; its 7 peers are up at 400 Gb/s: cable, module or switch port.",
-            device="mlx5_3", port=1),
-)  # fmt: skip
+    finding(
+        "transport-retries",
+        "warning",
+        "124 retransmissions/min, follows from the above",
+        device="mlx5_1",
+        port=1,
+        layer="errors",
+        follows="congestion-fabric/mlx5_1",
+    ),
+    finding(
+        "congestion-fabric",
+        "warning",
+        "the fabric holds this port back: 3,850 PFC pauses received/s, 812 CNP handled/s over 1 min; PFC sent 0: "
+        "not this host.",
+        device="mlx5_1",
+        port=1,
+        layer="congestion",
+        hint="look at the switch's egress queues",
+        evidence=(
+            Evidence(name="rx_prio3_pause", value=3850.0, unit="/s", window_s=60.0, threshold=100.0, source="NVIDIA"),
+        ),
+    ),
+    finding(
+        "link-down",
+        "critical",
+        "down since 11:58:04 (6 min), no carrier on ens3f0; its 7 peers are up at 400 Gb/s: cable, module or switch "
+        "port.",
+        device="mlx5_3",
+        port=1,
+    ),
+)
 
 PROCESSES = (
-    Process(node="gpu-017", pid=41233, command="python3", user="root", device="mlx5_1", port=1, qps=512, qp_types={"RC": 510, "UD": 2},
-            namespace="ml", pod="train-0", container="worker"),
-    Process(node="gpu-017", pid=None, command=None, user=None, device="mlx5_1", port=1, qps=64, qp_types={"RC": 64},
-            namespace=None, pod=None, container=None),
-)  # fmt: skip
+    Process(
+        node="gpu-017",
+        pid=41233,
+        command="python3",
+        user="root",
+        device="mlx5_1",
+        port=1,
+        qps=512,
+        qp_types={"RC": 510, "UD": 2},
+        namespace="ml",
+        pod="train-0",
+        container="worker",
+    ),
+    Process(
+        node="gpu-017",
+        pid=None,
+        command=None,
+        user=None,
+        device="mlx5_1",
+        port=1,
+        qps=64,
+        qp_types={"RC": 64},
+        namespace=None,
+        pod=None,
+        container=None,
+    ),
+)
 
 
 def faulty(second: float = 0.0, **changes: Any) -> NodeSnapshot:
     """The host of the mock-ups: one port down, one held back by the fabric, a spare bond."""
     ports = [port(f"mlx5_{n}") for n in range(8)]
-    ports[1] = port("mlx5_1", health="warning", tx_gbps=148.2, rx_gbps=151.0, errors_per_minute=124.0, cnp_per_second=812.0,
-                    pause_per_second=3912.0)  # fmt: skip
+    ports[1] = port(
+        "mlx5_1",
+        health="warning",
+        tx_gbps=148.2,
+        rx_gbps=151.0,
+        errors_per_minute=124.0,
+        cnp_per_second=812.0,
+        pause_per_second=3912.0,
+    )
     ports[3] = down("mlx5_3")
     bond = port(
         "mlx5_bond0", rate_gbps=100.0, expected="spare", tx_gbps=0.0, rx_gbps=0.0, health="unknown", state="DOWN"
@@ -158,8 +323,10 @@ def faulty(second: float = 0.0, **changes: Any) -> NodeSnapshot:
     given: dict[str, Any] = {
         "ports": (*ports, bond),
         "devices": (*(device(f"mlx5_{n}") for n in range(8)), device("mlx5_bond0", card="ConnectX-6 Dx")),
-        "findings": FINDINGS, "counters": COUNTERS, "processes": PROCESSES,
-    }  # fmt: skip
+        "findings": FINDINGS,
+        "counters": COUNTERS,
+        "processes": PROCESSES,
+    }
     return snapshot(second, **{**given, **changes})
 
 
@@ -177,15 +344,47 @@ def no_device() -> NodeSnapshot:
 
 
 BENCHMARKS = (
-    benchmark(0, device="mlx5_1", state="running", verdict="unknown", bandwidth_gbps=None, latency_us=None, progress=0.62,
-              messages_per_s=None, verified=None, counters=None, cpu_percent=None, expected_gbps=None, limited_by=None),
-    benchmark(33, device="mlx5_2", bandwidth_gbps=223.4, verdict="fail", limited_by="pcie",
-              reason="PCIe runs at x8 of x16 at 0000:37:01.0: 230 Gb/s usable"),
+    benchmark(
+        0,
+        device="mlx5_1",
+        state="running",
+        verdict="unknown",
+        bandwidth_gbps=None,
+        latency_us=None,
+        progress=0.62,
+        messages_per_s=None,
+        verified=None,
+        counters=None,
+        cpu_percent=None,
+        expected_gbps=None,
+        limited_by=None,
+    ),
+    benchmark(
+        33,
+        device="mlx5_2",
+        bandwidth_gbps=223.4,
+        verdict="fail",
+        limited_by="pcie",
+        reason="PCIe runs at x8 of x16 at 0000:37:01.0: 230 Gb/s usable",
+    ),
     benchmark(34),
-    benchmark(60, device="mlx5_3", state="failed", verdict="fail", bandwidth_gbps=None, latency_us=None, messages_per_s=None,
-              verified=None, counters=None, cpu_percent=None, expected_gbps=None, limited_by=None, reason="mlx5_3/1 is down: DOWN, Disabled"),
+    benchmark(
+        60,
+        device="mlx5_3",
+        state="failed",
+        verdict="fail",
+        bandwidth_gbps=None,
+        latency_us=None,
+        messages_per_s=None,
+        verified=None,
+        counters=None,
+        cpu_percent=None,
+        expected_gbps=None,
+        limited_by=None,
+        reason="mlx5_3/1 is down: DOWN, Disabled",
+    ),
     benchmark(1500, device="mlx5_2", bandwidth_gbps=389.0),
-)  # fmt: skip
+)
 
 
 class Scripted:

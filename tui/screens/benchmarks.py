@@ -50,7 +50,7 @@ def bar(progress: float, width: int, theme: Theme) -> str:
 
 
 def _text(get: Any, role: str = "") -> Any:
-    def cell(row: Benchmark, theme: Theme, width: int) -> Cell:
+    def cell(row: Benchmark, _theme: Theme, _width: int) -> Cell:
         value = get(row)
         return ((UNKNOWN, "unknown"),) if value in (None, "") else ((clean(str(value)), role),)
 
@@ -69,7 +69,7 @@ def _latency(row: Benchmark) -> str | None:
     return None if row.latency_us is None or row.latency_us.p50 is None else f"{row.latency_us.p50:.1f}"
 
 
-def _verdict(row: Benchmark, theme: Theme, width: int) -> Cell:
+def _verdict(row: Benchmark, theme: Theme, _width: int) -> Cell:
     if alive(row):
         left = (
             "" if row.progress is None or not row.duration_s else f" {row.duration_s * (1 - row.progress):.0f} s left"
@@ -84,20 +84,100 @@ def _verdict(row: Benchmark, theme: Theme, width: int) -> Cell:
 
 
 COLUMNS = (
-    Column("time", "TIME", _text(lambda r: clock(r.started)), 8, frozen=True, letter="T", value=lambda r: r.started, what="local time of the start"),
-    Column("where", "WHERE", _text(place), 8, frozen=True, letter="W", value=lambda r: natural(place(r)), measure=place, what="device and port, peer"),
-    Column("kind", "KIND", _text(lambda r: r.kind), 8, "<", 3, letter="K", value=lambda r: r.kind, what="loopback, pair or tcp"),
+    Column(
+        "time",
+        "TIME",
+        _text(lambda r: clock(r.started)),
+        8,
+        frozen=True,
+        letter="T",
+        value=lambda r: r.started,
+        what="local time of the start",
+    ),
+    Column(
+        "where",
+        "WHERE",
+        _text(place),
+        8,
+        frozen=True,
+        letter="W",
+        value=lambda r: natural(place(r)),
+        measure=place,
+        what="device and port, peer",
+    ),
+    Column(
+        "kind",
+        "KIND",
+        _text(lambda r: r.kind),
+        8,
+        "<",
+        3,
+        letter="K",
+        value=lambda r: r.kind,
+        what="loopback, pair or tcp",
+    ),
     Column("operation", "OP", _text(lambda r: r.operation), 5, "<", 4, what="write, read or send"),
-    Column("size", "SIZE", _text(lambda r: size(r.size_bytes)), 6, ">", 7, letter="B", value=lambda r: r.size_bytes, what="bytes a message"),
+    Column(
+        "size",
+        "SIZE",
+        _text(lambda r: size(r.size_bytes)),
+        6,
+        ">",
+        7,
+        letter="B",
+        value=lambda r: r.size_bytes,
+        what="bytes a message",
+    ),
     Column("qps", "QP", _text(lambda r: r.qps), 3, ">", 2, what="queue pairs"),
-    Column("result", "Gb/s", _result, 7, ">", 9, letter="R", value=lambda r: r.bandwidth_gbps, grow=4, what="mean over the run"),
-    Column("expected", "EXPECT", _text(lambda r: None if r.expected_gbps is None else gbps(r.expected_gbps)), 6, ">", 6, what="what it should give"),
-    Column("percent", "%", _text(lambda r: None if percent(r) is None else f"{percent(r):.0f}"), 3, ">", 6, letter="P", value=percent, what="of expected"),
-    Column("verdict", "VERDICT", _verdict, 11, "<", 8, letter="V", value=lambda r: r.verdict, what="pass, note, warn, fail"),
+    Column(
+        "result",
+        "Gb/s",
+        _result,
+        7,
+        ">",
+        9,
+        letter="R",
+        value=lambda r: r.bandwidth_gbps,
+        grow=4,
+        what="mean over the run",
+    ),
+    Column(
+        "expected",
+        "EXPECT",
+        _text(lambda r: None if r.expected_gbps is None else gbps(r.expected_gbps)),
+        6,
+        ">",
+        6,
+        what="what it should give",
+    ),
+    Column(
+        "percent",
+        "%",
+        _text(lambda r: None if percent(r) is None else f"{percent(r):.0f}"),
+        3,
+        ">",
+        6,
+        letter="P",
+        value=percent,
+        what="of expected",
+    ),
+    Column(
+        "verdict", "VERDICT", _verdict, 11, "<", 8, letter="V", value=lambda r: r.verdict, what="pass, note, warn, fail"
+    ),
     Column("latency", "p50 us", _text(_latency), 6, ">", 1, what="latency"),
-    Column("rate", "Mmsg/s", _text(lambda r: None if r.messages_per_s is None else f"{r.messages_per_s / 1e6:.2f}"), 6, ">", 1, what="messages"),
-    Column("reason", "WHY", _text(lambda r: r.error or r.reason), 12, "<", 1, grow=80, what="the reason of the verdict"),
-)  # fmt: skip
+    Column(
+        "rate",
+        "Mmsg/s",
+        _text(lambda r: None if r.messages_per_s is None else f"{r.messages_per_s / 1e6:.2f}"),
+        6,
+        ">",
+        1,
+        what="messages",
+    ),
+    Column(
+        "reason", "WHY", _text(lambda r: r.error or r.reason), 12, "<", 1, grow=80, what="the reason of the verdict"
+    ),
+)
 
 BENCHMARKS = Traits(
     identity=lambda r: r.id,

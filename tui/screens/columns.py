@@ -21,7 +21,7 @@ def role_of(row: PortRow) -> str:
     return "dim" if health == "spare" else HEALTH_ROLE[health]
 
 
-def _name(row: PortRow, theme: Theme, width: int) -> Cell:
+def _name(row: PortRow, _theme: Theme, _width: int) -> Cell:
     return ((row.name, ""),)
 
 
@@ -34,7 +34,7 @@ def state_word(row: PortRow) -> str:
     return (row.facts.state or UNKNOWN).lower()
 
 
-def _state(row: PortRow, theme: Theme, width: int) -> Cell:
+def _state(row: PortRow, theme: Theme, _width: int) -> Cell:
     health = row_health(row)
     return (
         (f"{theme.glyphs.health(health)} ", role_of(row)),
@@ -42,7 +42,7 @@ def _state(row: PortRow, theme: Theme, width: int) -> Cell:
     )
 
 
-def _rate(row: PortRow, theme: Theme, width: int) -> Cell:
+def _rate(row: PortRow, _theme: Theme, _width: int) -> Cell:
     return ((link_rate(row.facts.rate_gbps if row.facts else None), ""),)
 
 
@@ -61,7 +61,7 @@ def _spark(values: tuple[float | None, ...], row: PortRow, theme: Theme, width: 
 
 
 def _count(get: Callable[[Port], float | None]) -> Callable[[PortRow, Theme, int], Cell]:
-    def cell(row: PortRow, theme: Theme, width: int) -> Cell:
+    def cell(row: PortRow, _theme: Theme, _width: int) -> Cell:
         text = short(get(row.facts) if row.facts else None)
         return ((text, "unknown" if text in (UNKNOWN, "0") else "title"),)
 
@@ -69,7 +69,7 @@ def _count(get: Callable[[Port], float | None]) -> Callable[[PortRow, Theme, int
 
 
 def _text(get: Callable[[PortRow], Any]) -> Callable[[PortRow, Theme, int], Cell]:
-    def cell(row: PortRow, theme: Theme, width: int) -> Cell:
+    def cell(row: PortRow, _theme: Theme, _width: int) -> Cell:
         value = get(row)
         return ((UNKNOWN, "unknown") if value in (None, "") else (str(value), ""),)
 
@@ -97,36 +97,141 @@ def lid_text(port: Port) -> int | None:
 
 
 PORT_COLUMNS: tuple[Column, ...] = (
-    Column("port", "PORT", _name, 4, frozen=True, letter="P", value=lambda r: r.name, measure=lambda r: r.name,
-           what="device and port"),
-    Column("state", "STATE", _state, 8, worth=9, letter="T", value=lambda r: -r.severity, measure=lambda r: f"x {state_word(r)}",
-           what="health and state"),
+    Column(
+        "port",
+        "PORT",
+        _name,
+        4,
+        frozen=True,
+        letter="P",
+        value=lambda r: r.name,
+        measure=lambda r: r.name,
+        what="device and port",
+    ),
+    Column(
+        "state",
+        "STATE",
+        _state,
+        8,
+        worth=9,
+        letter="T",
+        value=lambda r: -r.severity,
+        measure=lambda r: f"x {state_word(r)}",
+        what="health and state",
+    ),
     Column("rate", "RATE", _rate, 4, ">", 7, letter="R", value=_port(lambda p: p.rate_gbps), what="link rate"),
     Column("tx_past", "", lambda r, t, w: _spark(r.tx, r, t, w), 3, "<", 3, grow=17, what="TX of the last minutes"),
-    Column("tx", "TX Gb", lambda r, t, w: _traffic(r, r.facts.tx_gbps if r.facts else None), 5, ">", 8, letter="X",
-           value=_port(lambda p: p.tx_gbps), what="sent, Gb/s"),
+    Column(
+        "tx",
+        "TX Gb",
+        lambda r, _t, _w: _traffic(r, r.facts.tx_gbps if r.facts else None),
+        5,
+        ">",
+        8,
+        letter="X",
+        value=_port(lambda p: p.tx_gbps),
+        what="sent, Gb/s",
+    ),
     Column("rx_past", "", lambda r, t, w: _spark(r.rx, r, t, w), 3, "<", 3, grow=17, what="RX of the last minutes"),
-    Column("rx", "RX Gb", lambda r, t, w: _traffic(r, r.facts.rx_gbps if r.facts else None), 5, ">", 8, letter="V",
-           value=_port(lambda p: p.rx_gbps), what="received, Gb/s"),
-    Column("errors", "ERR/m", _count(lambda p: p.errors_per_minute), 5, ">", 6, letter="E",
-           value=_port(lambda p: p.errors_per_minute), what="counters of class error, a minute"),
-    Column("discards", "DSC/s", _count(lambda p: p.discards_per_second), 5, ">", 5, letter="D",
-           value=_port(lambda p: p.discards_per_second), what="discards a second"),
-    Column("ecn", "ECN/s", _count(lambda p: p.ecn_per_second), 5, ">", 5, letter="N",
-           value=_port(lambda p: p.ecn_per_second), what="ECN marks a second"),
-    Column("pause", "PFC/s", _count(lambda p: p.pause_per_second), 5, ">", 5, letter="F",
-           value=_port(lambda p: p.pause_per_second), what="pause frames a second"),
-    Column("cnp", "CNP/s", _count(lambda p: p.cnp_per_second), 5, ">", 5, letter="C",
-           value=_port(lambda p: p.cnp_per_second), what="congestion notifications a second"),
-    Column("netdev", "NETDEV", _text(_port(lambda p: p.netdev)), 8, "<", 2, measure=lambda r: (r.facts and r.facts.netdev) or "",
-           what="its network interface"),
+    Column(
+        "rx",
+        "RX Gb",
+        lambda r, _t, _w: _traffic(r, r.facts.rx_gbps if r.facts else None),
+        5,
+        ">",
+        8,
+        letter="V",
+        value=_port(lambda p: p.rx_gbps),
+        what="received, Gb/s",
+    ),
+    Column(
+        "errors",
+        "ERR/m",
+        _count(lambda p: p.errors_per_minute),
+        5,
+        ">",
+        6,
+        letter="E",
+        value=_port(lambda p: p.errors_per_minute),
+        what="counters of class error, a minute",
+    ),
+    Column(
+        "discards",
+        "DSC/s",
+        _count(lambda p: p.discards_per_second),
+        5,
+        ">",
+        5,
+        letter="D",
+        value=_port(lambda p: p.discards_per_second),
+        what="discards a second",
+    ),
+    Column(
+        "ecn",
+        "ECN/s",
+        _count(lambda p: p.ecn_per_second),
+        5,
+        ">",
+        5,
+        letter="N",
+        value=_port(lambda p: p.ecn_per_second),
+        what="ECN marks a second",
+    ),
+    Column(
+        "pause",
+        "PFC/s",
+        _count(lambda p: p.pause_per_second),
+        5,
+        ">",
+        5,
+        letter="F",
+        value=_port(lambda p: p.pause_per_second),
+        what="pause frames a second",
+    ),
+    Column(
+        "cnp",
+        "CNP/s",
+        _count(lambda p: p.cnp_per_second),
+        5,
+        ">",
+        5,
+        letter="C",
+        value=_port(lambda p: p.cnp_per_second),
+        what="congestion notifications a second",
+    ),
+    Column(
+        "netdev",
+        "NETDEV",
+        _text(_port(lambda p: p.netdev)),
+        8,
+        "<",
+        2,
+        measure=lambda r: (r.facts and r.facts.netdev) or "",
+        what="its network interface",
+    ),
     Column("phys", "PHYS", _text(_port(lambda p: p.phys_state)), 8, "<", 2, what="physical state"),
     Column("lid", "LID", _text(_port(lid_text)), 5, ">", 1, what="of InfiniBand"),
     Column("mtu", "MTU", _text(_port(lambda p: p.mtu_bytes)), 4, ">", 1, what="of the path, bytes"),
-    Column("gid", "GID", _text(_port(lambda p: p.gid)), 15, "<", 1, measure=lambda r: (r.facts and r.facts.gid) or "",
-           what="the default one"),
+    Column(
+        "gid",
+        "GID",
+        _text(_port(lambda p: p.gid)),
+        15,
+        "<",
+        1,
+        measure=lambda r: (r.facts and r.facts.gid) or "",
+        what="the default one",
+    ),
     Column("card", "CARD", _text(_device("card")), 11, "<", 1, what="model"),
     Column("firmware", "FW", _text(_device("firmware")), 10, "<", 1, what="firmware"),
-    Column("pcie", "PCIE", _text(lambda r: pcie_text(r.device.pcie) if r.device else None), 7, "<", 1, what="generation and lanes"),
+    Column(
+        "pcie",
+        "PCIE",
+        _text(lambda r: pcie_text(r.device.pcie) if r.device else None),
+        7,
+        "<",
+        1,
+        what="generation and lanes",
+    ),
     Column("numa", "NUMA", _text(_device("numa_node")), 4, ">", 1, what="node of the card"),
-)  # fmt: skip
+)

@@ -20,12 +20,12 @@ _ROLE = {"started": "warning", "changed": "", "ended": "ok"}
 _GLYPH = {"started": "warning", "changed": "spare", "ended": "healthy"}
 
 
-def _kind(row: Event, theme: Theme, width: int) -> Cell:
+def _kind(row: Event, theme: Theme, _width: int) -> Cell:
     return ((f"{theme.glyphs.health(_GLYPH[row.kind])} {row.kind}", _ROLE[row.kind]),)
 
 
 def _text(get: Any) -> Any:
-    def cell(row: Event, theme: Theme, width: int) -> Cell:
+    def cell(row: Event, _theme: Theme, _width: int) -> Cell:
         return ((clean(get(row) or "-"), ""),)
 
     return cell
@@ -36,16 +36,47 @@ def _where(row: Event) -> str:
 
 
 COLUMNS = (
-    Column("time", "TIME", _text(lambda r: clock(r.time)), 8, frozen=True, letter="T", value=lambda r: r.time, what="local time"),
+    Column(
+        "time",
+        "TIME",
+        _text(lambda r: clock(r.time)),
+        8,
+        frozen=True,
+        letter="T",
+        value=lambda r: r.time,
+        what="local time",
+    ),
     Column("kind", "", _kind, 9, "<", 8),
-    Column("check", "CHECK", _text(lambda r: r.check), 8, "<", 6, letter="C", value=lambda r: r.check, measure=lambda r: r.check, what="its id"),
-    Column("where", "WHERE", _text(_where), 8, "<", 7, letter="W", value=lambda r: natural(_where(r)), measure=_where, what="device and port"),
+    Column(
+        "check",
+        "CHECK",
+        _text(lambda r: r.check),
+        8,
+        "<",
+        6,
+        letter="C",
+        value=lambda r: r.check,
+        measure=lambda r: r.check,
+        what="its id",
+    ),
+    Column(
+        "where",
+        "WHERE",
+        _text(_where),
+        8,
+        "<",
+        7,
+        letter="W",
+        value=lambda r: natural(_where(r)),
+        measure=_where,
+        what="device and port",
+    ),
     Column("message", "WHAT", _text(lambda r: r.message), 16, "<", 9, grow=400, what="what was seen"),
-)  # fmt: skip
+)
 
 EVENTS = Traits(
     identity=lambda r: (r.time, r.check, r.device, r.port, r.kind, r.message),
-    severity=lambda r: 0,
+    severity=lambda _r: 0,
     name=lambda r: _Newest(r.time),
     text=lambda r: f"{r.check} {_where(r)} {r.kind} {r.message}".lower(),
     fault_from=0,

@@ -37,7 +37,7 @@ class Placed:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _check(row: Placed, theme: Theme, width: int) -> Cell:
+def _check(row: Placed, theme: Theme, _width: int) -> Cell:
     finding = row.finding
     role = "dim" if finding.acknowledged else SEVERITY_ROLE[finding.severity]
     indent = f"{theme.glyphs.corner}{' '}" if finding.follows else ""
@@ -45,20 +45,49 @@ def _check(row: Placed, theme: Theme, width: int) -> Cell:
 
 
 def _text(get: Any) -> Any:
-    def cell(row: Placed, theme: Theme, width: int) -> Cell:
+    def cell(row: Placed, _theme: Theme, _width: int) -> Cell:
         return ((clean(get(row)), "dim" if row.finding.acknowledged else ""),)
 
     return cell
 
 
 COLUMNS = (
-    Column("check", "CHECK", _check, 12, frozen=True, letter="C", value=lambda r: r.finding.check,
-           measure=lambda r: f"xx{'xx' if r.finding.follows else ''}{r.finding.check}", what="its id"),
-    Column("where", "WHERE", _text(lambda r: where(r.finding)), 8, "<", 9, letter="W", value=lambda r: where(r.finding),
-           measure=lambda r: where(r.finding), what="device and port"),
-    Column("age", "FOR", _text(lambda r: r.age), 6, ">", 8, letter="F", value=lambda r: r.finding.since, what="how long already"),
+    Column(
+        "check",
+        "CHECK",
+        _check,
+        12,
+        frozen=True,
+        letter="C",
+        value=lambda r: r.finding.check,
+        measure=lambda r: f"xx{'xx' if r.finding.follows else ''}{r.finding.check}",
+        what="its id",
+    ),
+    Column(
+        "where",
+        "WHERE",
+        _text(lambda r: where(r.finding)),
+        8,
+        "<",
+        9,
+        letter="W",
+        value=lambda r: where(r.finding),
+        measure=lambda r: where(r.finding),
+        what="device and port",
+    ),
+    Column(
+        "age",
+        "FOR",
+        _text(lambda r: r.age),
+        6,
+        ">",
+        8,
+        letter="F",
+        value=lambda r: r.finding.since,
+        what="how long already",
+    ),
     Column("message", "WHAT", _text(lambda r: r.finding.message), 16, "<", 7, grow=400, what="the sentence"),
-)  # fmt: skip
+)
 
 
 FINDINGS = Traits(
@@ -151,7 +180,9 @@ class Findings(ListScreen):
         if row is None:
             return []
         theme, finding = self.session.theme, row.finding
-        head: Line = ((f" {theme.glyphs.health(finding.severity)} {finding.check}", SEVERITY_ROLE[finding.severity]),
-                      (f"  {where(finding)}", "title"))  # fmt: skip
+        head: Line = (
+            (f" {theme.glyphs.health(finding.severity)} {finding.check}", SEVERITY_ROLE[finding.severity]),
+            (f"  {where(finding)}", "title"),
+        )
         body: list[Line] = [((f"   {text}", ""),) for text in wrap(finding.message, width - 5)]
         return [head, *body, *detail(finding, self.session.store.time, width)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def help_lines(session: Session, width: int) -> list[Line]:
-    """The same table as the footer's: this screen's keys first, then the columns it sorts by, then what holds anywhere."""
+    """The footer's own table: this screen's keys, the columns it sorts by, what holds everywhere, the signs."""
     screen = session.screen
     own = [k for k in keys_of(screen.name) if k.where != (EVERYWHERE,)]
     rest = [k for k in keys_of(screen.name) if k.where == (EVERYWHERE,)]
@@ -35,9 +35,17 @@ def help_lines(session: Session, width: int) -> list[Line]:
     out += [_row("mouse", "click a row, a tab, a column's head or a key below; double click opens; the wheel scrolls")]
     out += [(), ((" Signs", "title"),)]
     glyphs = session.theme.glyphs
-    signs = ((glyphs.ok, "healthy"), (glyphs.warning, "warning"), (glyphs.failed, "failed"), (glyphs.unknown, "not judged, not known"),
-             (glyphs.spare, "spare: not in use, no alarm"), ("-", "not known, never zero"), ("first", "one reading: no rate yet"),
-             ("reset", "the counter fell: no rate"), ("blind", "the counter is at its end and counts no more"))  # fmt: skip
+    signs = (
+        (glyphs.ok, "healthy"),
+        (glyphs.warning, "warning"),
+        (glyphs.failed, "failed"),
+        (glyphs.unknown, "not judged, not known"),
+        (glyphs.spare, "spare: not in use, no alarm"),
+        ("-", "not known, never zero"),
+        ("first", "one reading: no rate yet"),
+        ("reset", "the counter fell: no rate"),
+        ("blind", "the counter is at its end and counts no more"),
+    )
     out += [_row(sign if sign.strip() else "(blank)", text) for sign, text in signs]
     return [line for row in out for line in _fold(row, width)]
 

@@ -38,10 +38,10 @@ class Overlay:
     def press(self, key: str) -> None:
         raise NotImplementedError
 
-    def body(self, width: int, height: int) -> list[Line]:
+    def body(self, _width: int, _height: int) -> list[Line]:
         return []
 
-    def line(self, width: int) -> Line:
+    def line(self, _width: int) -> Line:
         return BLANK
 
     def scroll(self, by: int) -> None:
@@ -67,8 +67,20 @@ class Pager(Overlay):
         return lines[self.top : self.top + height]
 
     def press(self, key: str) -> None:
-        steps = {"down": 1, "j": 1, "up": -1, "k": -1, "pagedown": self._height, "space": self._height, " ": self._height,
-                 "pageup": -self._height, "home": -(1 << 30), "g": -(1 << 30), "end": 1 << 30, "G": 1 << 30}  # fmt: skip
+        steps = {
+            "down": 1,
+            "j": 1,
+            "up": -1,
+            "k": -1,
+            "pagedown": self._height,
+            "space": self._height,
+            " ": self._height,
+            "pageup": -self._height,
+            "home": -(1 << 30),
+            "g": -(1 << 30),
+            "end": 1 << 30,
+            "G": 1 << 30,
+        }
         if key in ("escape", "q", "?", "e", "enter"):
             self.close()
         elif key in steps:
@@ -157,6 +169,6 @@ class FormOverlay(Overlay):
         if not field.choices:
             self.form.edits[field.key].insert(text)
 
-    def body(self, width: int, height: int) -> list[Line]:
+    def body(self, width: int, _height: int) -> list[Line]:
         arrow = self.session.theme.glyphs.arrow
         return [BLANK, *self.form.lines(width, "<" if arrow == ">" else "‹", arrow)]

@@ -163,7 +163,7 @@ class PortScreen(Screen):
         if not beside:
             return [BLANK, *(fit([(" ", ""), *line], width) for line in panes[0])]
         out: list[Line] = [BLANK]
-        for left, right in zip(*panes):
+        for left, right in zip(*panes, strict=True):
             out.append((*fit([(" ", ""), *left], size + 2), *fit([(" ", ""), *right], width - size - 2)))
         out[1] = spread(out[1], [("10 min ", "dim")], width)
         return out

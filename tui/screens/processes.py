@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _cell(get: Any) -> Any:
-    def cell(row: Process, theme: Theme, width: int) -> Cell:
+    def cell(row: Process, _theme: Theme, _width: int) -> Cell:
         value = get(row)
         return ((UNKNOWN, "unknown"),) if value in (None, "") else ((clean(str(value)), ""),)
 
@@ -45,19 +45,53 @@ def _command(row: Process) -> str:
 
 
 COLUMNS = (
-    Column("pid", "PID", _cell(lambda r: r.pid), 7, ">", frozen=True, letter="P", value=lambda r: r.pid, what="process"),
-    Column("command", "COMMAND", _cell(_command), 15, "<", 9, letter="C", value=lambda r: r.command, grow=30, what="its name"),
-    Column("port", "PORT", _cell(_port), 8, "<", 8, letter="D", value=lambda r: natural(_port(r)), measure=_port, what="device and port"),
+    Column(
+        "pid", "PID", _cell(lambda r: r.pid), 7, ">", frozen=True, letter="P", value=lambda r: r.pid, what="process"
+    ),
+    Column(
+        "command",
+        "COMMAND",
+        _cell(_command),
+        15,
+        "<",
+        9,
+        letter="C",
+        value=lambda r: r.command,
+        grow=30,
+        what="its name",
+    ),
+    Column(
+        "port",
+        "PORT",
+        _cell(_port),
+        8,
+        "<",
+        8,
+        letter="D",
+        value=lambda r: natural(_port(r)),
+        measure=_port,
+        what="device and port",
+    ),
     Column("qps", "QPS", _cell(lambda r: r.qps), 5, ">", 7, letter="Q", value=lambda r: r.qps, what="queue pairs"),
     Column("user", "USER", _cell(lambda r: r.user), 8, "<", 5, letter="U", value=lambda r: r.user, what="whose"),
-    Column("pod", "POD", _cell(_pod), 12, "<", 6, measure=lambda r: _pod(r) or "", value=_pod, what="namespace/pod/container"),
+    Column(
+        "pod",
+        "POD",
+        _cell(_pod),
+        12,
+        "<",
+        6,
+        measure=lambda r: _pod(r) or "",
+        value=_pod,
+        what="namespace/pod/container",
+    ),
     Column("types", "TYPES", _cell(_types), 12, "<", 4, what="of the queue pairs"),
-)  # fmt: skip
+)
 
 
 PROCESSES = Traits(
     identity=lambda r: (r.pid, r.command, r.device, r.port, r.pod_uid),
-    severity=lambda r: 0,
+    severity=lambda _r: 0,
     name=lambda r: (r.pid is None, natural(r.device), -r.qps, r.pid or 0),
     text=lambda r: " ".join(str(v) for v in (r.pid, r.command, r.user, _port(r), _pod(r))).lower(),
 )

@@ -69,7 +69,7 @@ class Session:
         self.spawn = spawn or _close
         self.changed: Callable[[], None] = lambda: None
         """The shell's wish to be told that something changed outside of a key."""
-        self.copy: Callable[[str], None] = lambda text: None
+        self.copy: Callable[[str], None] = lambda _text: None
         self.write_file: Callable[[str, str], None] = _write
         self.exit_code: int | None = None
         self.width, self.height = 80, 24
@@ -80,6 +80,8 @@ class Session:
         self._tabs: list[tuple[int, int, str]] = []
         self._keys: list[tuple[int, int, str]] = []
         self._body_top = 0
+        self._fitted: dict[int, tuple[Line, int, Line]] = {}
+        self._made: dict[str, tuple[Any, Any]] = {}
         self.screen.entered()
 
     # what comes in
@@ -114,7 +116,7 @@ class Session:
                 self.screen.sort_letter(key)
 
     def paste(self, text: str) -> None:
-        if isinstance(self.overlay, Prompt) or isinstance(self.overlay, FormOverlay):
+        if isinstance(self.overlay, (Prompt, FormOverlay)):
             self.overlay.insert(text)
 
     def act(self, action: str) -> None:
@@ -245,7 +247,7 @@ class Session:
 
     def do_command(self) -> None:
         table = commands([(e.name, e.what) for e in SCREENS])
-        self.overlay = Prompt(self, ":", "", lambda text: None, self._run_command, [c.name for c in table])
+        self.overlay = Prompt(self, ":", "", lambda _text: None, self._run_command, [c.name for c in table])
 
     def _run_command(self, text: str) -> None:
         table = commands([(e.name, e.what) for e in SCREENS])
@@ -312,7 +314,7 @@ class Session:
         width, height = self.width, self.height
         top = [head(self.store, self.screen.crumb, self.interval_s, self.theme, width, self.screen.right)]
         if height >= 16 and width >= 60:
-            line, self._tabs = tabs(self._tab_items(), width)
+            line, self._tabs = self._kept("tabs", tabs, tuple(self._tab_items()), width)
             top.append(line)
         self._body_top = len(top)
         bottom = self._bottom(width, height)
@@ -322,7 +324,23 @@ class Session:
         else:
             body = self.screen.body(width, room)
         body = list(body[:room]) + [BLANK] * (room - len(body))
-        return [fit(line, width, "") for line in (top + body + bottom)[:height]]
+        return [self._whole(y, line, width) for y, line in enumerate((top + body + bottom)[:height])]
+
+    def _whole(self, y: int, line: Line, width: int) -> Line:
+        """The line in exactly `width` columns; the same one as last time costs nothing."""
+        kept = self._fitted.get(y)
+        if kept is not None and kept[0] is line and kept[1] == width:
+            return kept[2]
+        whole = fit(line, width)
+        self._fitted[y] = (line, width, whole)
+        return whole
+
+    def _kept(self, name: str, make: Callable[[Any, int], Any], given: Any, width: int) -> Any:
+        """What `make` gave for the same input last time."""
+        kept = self._made.get(name)
+        if kept is None or kept[0] != (given, width):
+            kept = self._made[name] = ((given, width), make(given, width))
+        return kept[1]
 
     def _bottom(self, width: int, height: int) -> list[Line]:
         out = self._banners(width) if height > 3 else []
@@ -333,7 +351,7 @@ class Session:
             return [*out, self.overlay.line(width)]
         if height >= 8:
             keys = self.overlay.keys if self.overlay is not None else keys_of(self.screen.name)
-            line, self._keys = footer(keys, width)
+            line, self._keys = self._kept("footer", footer, tuple(keys), width)
             out.append(line)
         else:
             self._keys = []

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import Any, TypeVar
 
 import msgspec
@@ -250,7 +251,9 @@ class _Answer:
                 self._response.close()
         return self._response
 
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         import aiohttp
 
         self._response.close()

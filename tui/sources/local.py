@@ -13,37 +13,28 @@ from tui.sources.base import Outage
 
 if TYPE_CHECKING:
     from agent.monitor import Judge, Monitor
-    from agent.readers.uevents import Uevents
 
 
-class Focused:
+class Focused(Sampler):
     """A sampler whose snapshots hold only the counters that somebody looks at: making them is most of the cost."""
 
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
-        self.focus: Choice = "none"
-        self.everything = False
-        """While a benchmark runs: it compares all counters before and after."""
-        self.history = sampler.history
-        self.refresh = sampler.refresh
-        self.tick = sampler.tick
-        self.close = sampler.close
+    focus: Choice = "none"
+    everything = False
+    """While a benchmark runs: it compares all counters before and after."""
 
-    def snapshot(self, counters: Any = "all") -> NodeSnapshot:
-        return self._sampler.snapshot("all" if self.everything else self.focus)
+    def snapshot(self, counters: Choice = "all") -> NodeSnapshot:
+        return super().snapshot(counters if self.everything or counters == "none" else self.focus)
 
 
 class Local:
     """Raises UserError for a root that is no tree."""
 
     def __init__(self, options: Options) -> None:
-        self._sampler = Sampler(options.root, options.node_name)
+        self._sampler = Focused(options.root, options.node_name)
         self._live = options.root == "/"
         self.label = "this host" if self._live else f"capture {options.root}"
-        self._reader = Focused(self._sampler)
         self._interval_s = options.interval_s
         self._monitor: Monitor | None = None
-        self._uevents: Uevents | None = None
 
     def first(self) -> NodeSnapshot:
         """One reading at once, without a loop: state and identity, no rates yet."""
@@ -54,22 +45,19 @@ class Local:
     async def snapshots(self) -> AsyncIterator[NodeSnapshot | Outage]:
         from agent.monitor import Monitor
 
-        self._uevents = self._sampler.open_uevents()
         self._monitor = Monitor(
-            self._reader,
+            self._sampler,
             interval_s=self._interval_s,
             verbs_state="off until a benchmark is started",
             judge=_judge(),
-            uevents=None if self._uevents is None else self._uevents.fileno(),
         )
-        self._sampler.interval_s = self._interval_s
         subscription = self._monitor.subscribe()
         await self._monitor.start()
         async for snapshot in subscription:
             yield snapshot
 
     def focus(self, device: str | None, port: int | None) -> None:
-        self._reader.focus = "none" if device is None else frozenset(((device, port), (device, None)))
+        self._sampler.focus = "none" if device is None else frozenset(((device, port), (device, None)))
 
     async def history(self, device: str, port: int | None, names: tuple[str, ...], seconds: int) -> list[Series]:
         found = [self._sampler.history.series(device, port, name, seconds) for name in names]
@@ -78,7 +66,7 @@ class Local:
     async def benchmarks(self) -> tuple[Benchmark, ...]:
         manager = self._monitor.benchmarks if self._monitor else None
         rows = manager.all() if manager is not None else ()
-        self._reader.everything = any(row.state in ("queued", "running") for row in rows)
+        self._sampler.everything = any(row.state in ("queued", "running") for row in rows)
         return rows
 
     async def start_benchmark(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]:
@@ -89,7 +77,7 @@ class Local:
             raise Unreachable("the first reading is not there yet", "ask again in a second")
         if monitor.benchmarks is None:
             monitor.benchmarks = await _manager(monitor)
-        self._reader.everything = True
+        self._sampler.everything = True
         return await monitor.benchmarks.start(request)
 
     async def cancel_benchmark(self, benchmark: str) -> None:
@@ -105,7 +93,7 @@ class Local:
             await self._monitor.read()
 
     def set_interval(self, seconds: float) -> None:
-        self._interval_s = self._sampler.interval_s = seconds
+        self._interval_s = seconds
         if self._monitor is not None:
             self._monitor.set_interval(seconds)
 
@@ -114,8 +102,6 @@ class Local:
             await self._monitor.close()
         else:
             self._sampler.close()
-        if self._uevents is not None:
-            self._uevents.close()
 
 
 async def _manager(monitor: Monitor) -> Any:

@@ -38,7 +38,7 @@ def picture(lines: Sequence[Line], theme: Theme, width: int) -> str:
 def difference(old: Sequence[Line], new: Sequence[Line], theme: Theme) -> str:
     """What turns a screen that shows `old` into `new`; both have the same size. Empty where they are equal."""
     out = []
-    for y, (before, after) in enumerate(zip(old, new)):
+    for y, (before, after) in enumerate(zip(old, new, strict=True)):
         if before is after or before == after:
             continue
         for x, spans in changed_runs(before, after):

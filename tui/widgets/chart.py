@@ -13,7 +13,7 @@ _RIGHT = (0x80, 0x20, 0x10, 0x08)
 
 
 def sparkline(values: Sequence[float | None], top: float | None, width: int, glyphs: Glyphs) -> str:
-    """The last `width` values as heights of one line, `top` being full; blank where nothing is known or nothing moves."""
+    """The last `width` values as heights of one line, `top` being full; blank where nothing moves or is known."""
     if width <= 0:
         return ""
     full = top or max((v for v in values if v is not None), default=0.0) or 1.0

@@ -17,7 +17,7 @@ TALLY = (("healthy", "ok"), ("warning", "warning"), ("failed", "failed"), ("unkn
 class Tab(NamedTuple):
     digit: str
     title: str
-    count: str
+    number: str
     current: bool
 
 
@@ -53,6 +53,8 @@ def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: i
     ends = [*middle, (f"  {interval(seconds)}   {time} ", "")]
     if length(left) + length(ends) > width:
         left = left[:2]
+    if length(left) + length(ends) > width and not right:
+        ends = [*tally(store, theme, True), *ends[-1:]]
     return spread(left, ends, width)
 
 
@@ -61,7 +63,7 @@ def tabs(items: Sequence[Tab], width: int) -> tuple[Line, list[tuple[int, int, s
     spans: list[Span] = [(" ", "")]
     places, x = [], 1
     for tab in items:
-        text = f"{tab.digit} {tab.title}{' ' + tab.count if tab.count else ''}"
+        text = f"{tab.digit} {tab.title}{' ' + tab.number if tab.number else ''}"
         size = cells(text)
         if x + size > width:
             break

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 from codecs import getincrementaldecoder
-from typing import IO, Any
+from contextlib import suppress
+from typing import Any
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
@@ -23,7 +24,7 @@ SLOW_FRAMES = 2
 class LeanDriver(LinuxDriver):
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
-        self._file: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+        self._file = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
         self._parts: list[str] = []
         self._wake_read, self._wake_write = os.pipe()
 
@@ -43,7 +44,7 @@ class LeanDriver(LinuxDriver):
             self._writer_thread.write(text)
 
     def start_application_mode(self) -> None:
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         self.flush()
 
     def stop_application_mode(self) -> None:
@@ -69,10 +70,8 @@ class LeanDriver(LinuxDriver):
 
     def close(self) -> None:
         super().close()
-        try:
+        with suppress(OSError):  # the terminal is gone
             self._file.close()
-        except OSError:
-            pass  # the terminal is gone
 
     def run_input_thread(self) -> None:
         """Waits for input without a time-out, but after an escape character that may stand alone."""
@@ -85,7 +84,7 @@ class LeanDriver(LinuxDriver):
             if self.fileno in ready:
                 data = os.read(self.fileno, 4096)
                 if not data:
-                    self._app.call_later(self._app.exit, 129)  # type: ignore[arg-type]
+                    self._app.call_later(self._app.exit, 129)
                     return
                 for event in parser.feed(decode(data)):
                     self.process_message(event)

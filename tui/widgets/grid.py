@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tui.widgets.line import Line, Span, cells, fit, length, over, pad
@@ -41,12 +41,11 @@ class Placed(NamedTuple):
     width: int
 
 
-def place(columns: Sequence[Column], rows: Sequence[Any], width: int, first: int = 0) -> list[Placed]:
+def place(columns: Sequence[Column], sizes: Mapping[str, int], width: int, first: int = 0) -> list[Placed]:
     """The columns that fit into `width`, in their order.
 
     With `first` the table is scrolled: key columns stay, `first` others are skipped and the rest follows while it fits.
     """
-    sizes = {c.key: _natural_width(c, rows) for c in columns}
     frozen = [c for c in columns if c.frozen]
     others = [c for c in columns if not c.frozen]
     room = width  # a blank at the left, one between columns: a column takes its width and one more
@@ -65,6 +64,8 @@ def place(columns: Sequence[Column], rows: Sequence[Any], width: int, first: int
     kept = {c.key for c in chosen}
     out, x = [], 1
     growing = [c for c in columns if c.key in kept and c.grow]
+    if growing and all(c.grow == growing[0].grow for c in growing):
+        room -= room % len(growing)  # like columns stay alike
     extra = max(0, room)
     for column in columns:
         if column.key not in kept:
@@ -84,12 +85,16 @@ def hidden(columns: Sequence[Column], placed: Sequence[Placed]) -> int:
     return len(columns) - len(placed)
 
 
-def _natural_width(column: Column, rows: Sequence[Any]) -> int:
-    size = max(column.width, cells(column.title))
-    if column.measure is not None and rows:
-        measure = column.measure
-        size = max(size, max(cells(measure(row)) for row in rows))
-    return size
+def measured(columns: Sequence[Column], rows: Iterable[Any], known: Mapping[str, int] | None = None) -> dict[str, int]:
+    """How wide each column must be for `rows`, and for those that `known` comes from."""
+    sizes = dict(known) if known else {c.key: max(c.width, cells(c.title)) for c in columns}
+    texts = [(c.key, c.measure) for c in columns if c.measure is not None]
+    for row in rows:
+        for key, measure in texts:
+            size = cells(measure(row))
+            if size > sizes[key]:
+                sizes[key] = size
+    return sizes
 
 
 class Grid:
@@ -105,6 +110,8 @@ class Grid:
         self.first = 0
         self.placed: list[Placed] = []
         self.height = 0
+        self._measured = -1
+        self._sizes: dict[str, int] = {}
         self._layout: tuple[Any, ...] = ()
         self._lines: dict[Any, tuple[Any, Line]] = {}
 
@@ -112,22 +119,28 @@ class Grid:
         """A head line and up to `height` - 1 rows."""
         if height <= 0:
             return []
-        shown = self.listing.shown()
-        self._lay_out(theme, shown, width)
         self.height = max(0, height - 1)
+        order, items = self.listing.order, self.listing.items
+        window = self.listing.window(self.height)
+        self._lay_out(theme, [items[order[index]] for index in window], width)
         lines = [self.head(theme, width)]
         old, self._lines = self._lines, {}
         cursor = self.listing.index if focused else -1
-        for index in self.listing.window(self.height):
-            row, key = shown[index], self.listing.order[index]
+        for index in window:
+            key = order[index]
+            row = items[key]
             kept = old.get(key)
             line = kept[1] if kept is not None and kept[0] == row else self._row(row, theme, width)
             self._lines[key] = (row, line)
             lines.append(over(line, width) if index == cursor else line)
         return lines
 
-    def _lay_out(self, theme: Any, shown: Sequence[Any], width: int) -> None:
-        placed = place(self.columns, shown, width, self.first)
+    def _lay_out(self, theme: Any, visible: Sequence[Any], width: int) -> None:
+        """All rows are measured when the order is new; else those on the screen, so that nothing on it is cut."""
+        if self._measured != self.listing.version:
+            self._measured, self._sizes = self.listing.version, measured(self.columns, self.listing.shown())
+        self._sizes = measured(self.columns, visible, self._sizes)
+        placed = place(self.columns, self._sizes, width, self.first)
         layout = (width, id(theme), tuple((p.column.key, p.width) for p in placed))
         if layout != self._layout:
             self._layout, self._lines = layout, {}

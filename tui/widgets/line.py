@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 Span = tuple[str, str]
 """Text and its role."""
@@ -18,6 +19,7 @@ def clean(text: str) -> str:
     return "".join(ch if ch.isprintable() else "?" for ch in text)
 
 
+@lru_cache(8192)
 def cells(text: str) -> int:
     """How many columns `text` takes."""
     if text.isascii():
@@ -124,17 +126,25 @@ def changed_runs(old: Line, new: Line, bridge: int = 6) -> list[tuple[int, Line]
     Runs nearer than `bridge` columns are joined, since moving the cursor costs about as many bytes. A line with
     characters that are not one column wide is written whole.
     """
-    before, after = _grid(old), _grid(new)
+    head, start = 0, 0
+    most = min(len(old), len(new))
+    while head < most and old[head] == new[head]:
+        start += cells(new[head][0])
+        head += 1
+    tail = 0
+    while tail < most - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    before, after = _grid(old[head : len(old) - tail]), _grid(new[head : len(new) - tail])
     if before is None or after is None or len(before) != len(after):
         return [(0, new)]
     runs: list[list[int]] = []
-    for x, (a, b) in enumerate(zip(before, after)):
+    for x, (a, b) in enumerate(zip(before, after, strict=True)):
         if a != b:
             if runs and x - runs[-1][1] <= bridge:
                 runs[-1][1] = x + 1
             else:
                 runs.append([x, x + 1])
-    return [(start, _spans(after[start:end])) for start, end in runs]
+    return [(start + first, _spans(after[first:end])) for first, end in runs]
 
 
 def _grid(line: Line) -> list[Span] | None:

@@ -22,7 +22,7 @@ class Traits(NamedTuple):
 
 
 class Listing(Generic[T]):
-    """Items by identity; the order is made anew on a key, or when an item comes, goes or changes its severity."""
+    """Items by identity; ordered anew on a key, or when an item comes, goes or changes its severity."""
 
     def __init__(self, traits: Traits) -> None:
         self.traits = traits
@@ -33,10 +33,13 @@ class Listing(Generic[T]):
         """The first line on the screen."""
         self.filter = ""
         self.faults_only = False
+        self.version = 0
+        """Rises when the order is made anew."""
         self.sort: tuple[str, Callable[[T], Any], bool] | None = None
         """Column key, value, descending; None: by severity."""
         self._severities: dict[Hashable, int] = {}
         self._index = 0
+        self._all: list[Hashable] = []
 
     def update(self, items: Iterable[T]) -> None:
         identity, severity = self.traits.identity, self.traits.severity
@@ -49,7 +52,7 @@ class Listing(Generic[T]):
             self._choose()
 
     def resort(self) -> None:
-        """Orders all items: by the column asked for, else the worst first and then by name. Unknown values come last."""
+        """Orders all items: by the column asked for, unknown values last; else the worst first, then by name."""
         keys = list(self.items)
         keys.sort(key=lambda key: self.traits.name(self.items[key]))
         if self.sort is None:
@@ -63,8 +66,6 @@ class Listing(Generic[T]):
         self._all = keys
         self._choose()
 
-    _all: list[Hashable] = []
-
     def _choose(self) -> None:
         words = self.filter.lower().split()
         text, severities = self.traits.text, self._severities
@@ -75,6 +76,7 @@ class Listing(Generic[T]):
             texts = {key: text(self.items[key]) for key in order}
             order = [key for key in order if all(word in texts[key] for word in words)]
         self.order = list(order)
+        self.version += 1
         self._settle()
 
     def _settle(self) -> None:

@@ -1,8 +1,8 @@
 """The terminal's side: Textual owns it, reads keys and mouse and lays out one canvas; the session paints.
 
-The source's task, the keys and the sizes meet here, and nowhere else. A frame is compared with the one on the screen and
-only the columns that differ are written. That goes past Textual's compositor, which would repaint whole lines through
-eight messages and a timer: 6 times the CPU and 10 times the bytes of a frame in which the clock moves.
+The source's task, the keys and the sizes meet here, and nowhere else. A frame is compared with the one on the screen
+and only the columns that differ are written. That goes past Textual's compositor, which repaints whole lines, through
+eight messages and a timer.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Canvas(Widget):
     def on_click(self, event: events.Click) -> None:
         self.app.click(event.x, event.y, event.chain > 1)  # type: ignore[attr-defined]
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+    def on_mouse_scroll_down(self, _event: events.MouseScrollDown) -> None:
         self.app.scroll(3)  # type: ignore[attr-defined]
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+    def on_mouse_scroll_up(self, _event: events.MouseScrollUp) -> None:
         self.app.scroll(-3)  # type: ignore[attr-defined]
 
 
