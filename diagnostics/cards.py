@@ -1,7 +1,5 @@
 """Card families by PCI device id, which `hca_type` repeats in decimal (`MT4129` is 0x1021)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -1,7 +1,5 @@
 """What links and slots carry: rates as sysfs prints them, PCIe arithmetic, and what a benchmark should reach."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 from diagnostics.cards import find_card

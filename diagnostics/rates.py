@@ -15,8 +15,6 @@ the distance (`MOST_EVENTS_PER_SECOND`). A driver reload at just such a moment c
 turns right round between two readings is not seen: that takes 8 s at the highest message rate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

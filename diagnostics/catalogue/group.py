@@ -1,7 +1,5 @@
 """The shape of a catalogue row: what many counters share stands once, in their group."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from diagnostics.model import CounterClass, CounterSource

@@ -83,6 +83,16 @@ def test_a_wrap_that_the_time_does_not_allow_is_a_reset() -> None:
     assert one(Q_COUNTER, old, 0, SECOND // 100).quality == ["reset"]
 
 
+def test_only_the_last_eighth_below_the_top_is_near_it_however_long_the_time() -> None:
+    assert one(Q_COUNTER, 2**32 - 2**29, 0, 600 * SECOND).quality == ["wrapped"]
+    assert one(Q_COUNTER, 2**32 - 2**29 - 1, 0, 600 * SECOND).quality == ["reset"]
+
+
+def test_a_q_counter_that_leaps_is_another_ones() -> None:
+    assert answer(one(Q_COUNTER, 0, 600_000_000)) == (None, "unknown", None, False)
+    assert one(Q_COUNTER, 0, 600_000_000, 2 * SECOND).quality == ["ok"]
+
+
 def test_a_q_counter_of_another_driver_may_be_wider() -> None:
     assert answer(one(Q_COUNTER, 2**40, 2**40 + 7)) == (7.0, "ok", 7, False)
     assert one(Q_COUNTER, 2**40, 7).quality == ["reset"]
