@@ -12,6 +12,7 @@ import msgspec
 from agent.server.errors import Refused
 
 MAX_QUERY = 1024
+MAX_TEXT = 128
 
 
 class Parameter(NamedTuple):
@@ -24,8 +25,6 @@ class Parameter(NamedTuple):
     required: bool = False
     minimum: int | None = None
     maximum: int | None = None
-    pattern: str | None = None
-    """For the OpenAPI; what does not match is answered 400 or 404 by whoever looks it up."""
     example: str | None = None
 
     def parse(self, text: str) -> Any:
@@ -33,8 +32,8 @@ class Parameter(NamedTuple):
             return self._integer(text)
         if self.kind == "time":
             return self._time(text)
-        if not text or len(text) > 128 or not text.isprintable():
-            raise self._refused("is empty, too long or not printable")
+        if not 1 <= len(text) <= MAX_TEXT or not text.isascii() or not text.isprintable():
+            raise self._refused(f"is not 1 to {MAX_TEXT} printable ASCII characters")
         return text
 
     def _integer(self, text: str) -> int:
@@ -67,9 +66,7 @@ class Parameter(NamedTuple):
         if self.kind == "time":
             schema["format"] = "date-time"
         if self.kind == "text":
-            schema |= {"minLength": 1, "maxLength": 128}
-        if self.pattern:
-            schema["pattern"] = self.pattern
+            schema |= {"minLength": 1, "maxLength": MAX_TEXT, "pattern": "^[ -~]+$"}
         if self.default is not None:
             schema["default"] = self.default
         return schema
