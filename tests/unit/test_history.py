@@ -154,7 +154,7 @@ def test_faster_sampling_keeps_ten_minutes(feed: Feed) -> None:
 def test_a_device_made_anew_goes_on_in_the_same_ring(feed: Feed) -> None:
     for second in range(10):
         feed.read(0, second, 0)
-    feed.specs, feed.before = tuple(list(SPECS)), None
+    feed.specs, feed.before = tuple(spec for spec in SPECS), None
     feed.read(0, 0, 0)
     feed.read(0, 1, 0)
     assert feed.delta("symbol_error", 60)[0] == 10.0

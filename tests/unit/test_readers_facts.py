@@ -16,7 +16,7 @@ from diagnostics.model import NodeSnapshot
 from tests.made_tree import MadeTree
 
 SLOT = "pci0000:37/0000:37:01.0/0000:3a:00.0/0000:3b:00.0"
-GEN5 = {"current_link_speed": "32.0 GT/s PCIe", "max_link_speed": "32.0 GT/s PCIe", "current_link_width": "16", "max_link_width": "16"}  # fmt: skip
+GEN5 = {"current_link_speed": "32.0 GT/s PCIe", "max_link_speed": "32.0 GT/s PCIe", "current_link_width": "16", "max_link_width": "16"}  # fmt: skip  # noqa: E501
 CLASS = "sys/class/infiniband"
 
 
@@ -46,7 +46,7 @@ def test_states(text: str | None, names: dict[int, str], expected: str | None) -
     assert ports.named(text, names) == expected
 
 
-@pytest.mark.parametrize(("netdev", "rdma"), [(1500, 1024), (8896, 4096), (9000, 4096), (4192, 4096), (4191, 2048), (300, None), (None, None)])  # fmt: skip
+@pytest.mark.parametrize(("netdev", "rdma"), [(1500, 1024), (8896, 4096), (9000, 4096), (4192, 4096), (4191, 2048), (300, None), (None, None)])  # fmt: skip  # noqa: E501
 def test_rdma_mtu_as_the_kernel_derives_it(netdev: int | None, rdma: int | None) -> None:
     assert ports.roce_mtu(netdev) == rdma
 
@@ -198,7 +198,7 @@ def test_gids_of_the_verbs_take_the_tables_place_on_a_live_host_only(made: MadeT
     facts = VerbsFacts(
         name="mlx5_0",
         opened=True,
-        ports=(VerbsPort(port=1, state="ACTIVE", phys_state=5, link_layer="Ethernet", lid=0, sm_lid=0, active_mtu_bytes=2048, max_mtu_bytes=4096, max_msg_bytes=1 << 30),),
+        ports=(VerbsPort(port=1, state="ACTIVE", phys_state=5, link_layer="Ethernet", lid=0, sm_lid=0, active_mtu_bytes=2048, max_mtu_bytes=4096, max_msg_bytes=1 << 30),),  # noqa: E501
         gids=(VerbsGid(port=1, index=3, gid=MAPPED, type="RoCEv2", ifindex=None),),
     )  # fmt: skip
     sampler = Sampler(str(made.path), verbs={"mlx5_0": facts})
@@ -287,7 +287,7 @@ def test_cpu_is_a_share_of_the_time_between() -> None:
     assert host.cpu_percent(host.CpuTimes(1, 2), host.CpuTimes(1, 2)) is None
 
 
-@pytest.mark.parametrize(("name", "channel"), [("rx3_packets", True), ("ch12_poll", True), ("tx_queue_0_bytes", True), ("rx_prio3_pause", False), ("rx_bytes_phy", False), ("rx_vport_rdma_unicast_bytes", False), ("ptp_cq0_cqe", True)])  # fmt: skip
+@pytest.mark.parametrize(("name", "channel"), [("rx3_packets", True), ("ch12_poll", True), ("tx_queue_0_bytes", True), ("rx_prio3_pause", False), ("rx_bytes_phy", False), ("rx_vport_rdma_unicast_bytes", False), ("ptp_cq0_cqe", True)])  # fmt: skip  # noqa: E501
 def test_statistics_of_one_queue_are_left_out(name: str, channel: bool) -> None:
     assert of_channel(name) is channel
 
@@ -297,7 +297,7 @@ def test_any_text_is_ethtool_statistics_or_nothing(content: str) -> None:
     assert all(0 <= value < 1 << 64 for value in parse_capture(content).values())
 
 
-@pytest.mark.parametrize(("text", "expected"), [("MT4129", 4129), ("4129", 4129), ("hca_type", None), ("MT", None), (None, None)])  # fmt: skip
+@pytest.mark.parametrize(("text", "expected"), [("MT4129", 4129), ("4129", 4129), ("hca_type", None), ("MT", None), (None, None)])  # fmt: skip  # noqa: E501
 def test_hca_types(text: str | None, expected: int | None) -> None:
     assert number_of(text) == expected
 

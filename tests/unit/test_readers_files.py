@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ class Errors:
                 raise OSError(self.by_fd[fd], os.strerror(self.by_fd[fd]))
             return real(fd, size, at)
 
-        monkeypatch.setattr(files.os, "pread", pread)
+        monkeypatch.setattr(os, "pread", pread)
 
 
 def test_values_in_the_order_of_names_without_what_is_no_counter(folder: Folder) -> None:
@@ -160,7 +161,7 @@ def test_what_fails_for_a_while_is_asked_less_and_less_and_comes_back(
             tries.append(second)
         clock.now += 1
     assert 4 <= len(tries) <= 8
-    gaps = [b - a for a, b in zip(tries[1:], tries[2:], strict=False)]
+    gaps = [b - a for a, b in pairwise(tries[1:])]
     assert gaps == sorted(gaps)
     assert kept.failures["a"].reason == "EIO"
     errors.by_fd.clear()

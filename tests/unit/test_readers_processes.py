@@ -20,7 +20,7 @@ STATIC = "0123456789abcdef0123456789abcdef"
         (f"0::/kubepods/burstable/pod{UID}/{ID}\n", Owner(UID, ID)),
         (f"0::/kubepods/pod{UID}/{ID}\n", Owner(UID, ID)),
         (
-            f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice/cri-containerd-{ID}.scope\n",
+            f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice/cri-containerd-{ID}.scope\n",  # noqa: E501
             Owner(UID, ID),
         ),
         (f"0::/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice/crio-{ID}.scope/container\n", Owner(UID, ID)),
@@ -33,7 +33,7 @@ STATIC = "0123456789abcdef0123456789abcdef"
         ),
         (f"0::/kubepods/burstable/pod{STATIC}/{ID}\n", Owner(STATIC, ID)),
         (f"0::/system.slice/docker-{ID}.scope\n", Owner(None, ID)),
-        (f"0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UID.replace('-', '_')}.slice/cri-containerd:{ID}\n", Owner(UID, ID)),
+        (f"0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UID.replace('-', '_')}.slice/cri-containerd:{ID}\n", Owner(UID, ID)),  # noqa: E501
         ("0::/user.slice/user-0.slice/session-3.scope\n", Owner(None, None)),
         ("0::/\n", Owner(None, None)),
         ("0::/podman.slice/pod-of-whales/x\n", Owner(None, None)),

@@ -234,7 +234,7 @@ def test_which_counters_a_snapshot_holds(sampler: Sampler) -> None:
 def test_ethtool_of_a_capture_and_what_it_adds_up_to(sampler: Sampler, made: MadeTree) -> None:
     made.write("sys/class/net/eth0/operstate", "up")
     made.write("sys/class/infiniband/mlx5_0/device/net/eth0/address", "aa")
-    stats = "NIC statistics:\n     rx_prio3_pause: {}\n     tx_global_pause: 4\n     rx3_packets: 9\n     rx_discards_phy: 0\n"
+    stats = "NIC statistics:\n     rx_prio3_pause: {}\n     tx_global_pause: 4\n     rx3_packets: 9\n     rx_discards_phy: 0\n"  # noqa: E501
     made.write("ethtool/eth0.txt", stats.format(10))
     sampler.refresh()
     found = look(sampler)
