@@ -295,21 +295,25 @@ class Sampler:
         return [watched for watched in self._watched.values() if not watched.condition.gone_since]
 
     def _settle(self, begun: list[Watched], patience_s: float) -> None:
-        """Wait for these devices' jobs, half the time at a stretch: who has read nothing for the length of one hangs, and
-        is stale until the job ends. One known to hang is not among `begun` and is not waited for."""
+        """Wait for these devices' jobs. At the sampler's deadline, one that has read nothing for the last while hangs,
+        and is stale until its job ends; one that goes on reading is slow, and is waited for as long as `patience_s`.
+        One known to hang is not among `begun` and is not waited for."""
+        instant = time.monotonic()
         half_s = min(self._deadline_s, patience_s) / 2
         silent_s = max(half_s * 0.8, self._deadline_s * 0.3)
-        deadline = time.monotonic() + patience_s
+        judged, deadline = instant + min(self._deadline_s, patience_s) * 0.9, instant + patience_s
         pending = begun
         while pending:
             until = min(time.monotonic() + half_s, deadline)
             pending = [watched for watched in pending if not watched.worker.wait(until)]
-            hanging = [watched for watched in pending if watched.hangs(silent_s)]
-            for watched in hanging:
+            silent = [watched for watched in pending if watched.hangs(silent_s)]
+            if time.monotonic() < judged:
+                continue
+            for watched in silent:
                 if watched.condition.stale_since is None:
                     watched.condition = watched.condition._replace(stale_since=now())
             in_time = time.monotonic() < deadline
-            pending = [watched for watched in pending if watched not in hanging] if in_time else []
+            pending = [watched for watched in pending if watched not in silent] if in_time else []
         for watched in self._watched.values():
             self._recover(watched)
 
