@@ -1,0 +1,184 @@
+"""Counter rules: which rise of which counters within which window is too much, as rows.
+
+A rule counts (`more than 10 in 1 min`, true as soon as it is reached, however young the history) or averages (`more
+than 10 a second`, over the window, or over ten seconds while history is shorter). Rules without a threshold note any
+rise. A finding stands until the rise is under half of what raised it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from diagnostics.checks.base import (
+    SEVERITIES,
+    Check,
+    Raised,
+    State,
+    Threshold,
+    Unjudged,
+    label,
+    number,
+    row_of,
+    span,
+)
+from diagnostics.model import Evidence, Severity
+from diagnostics.windows import MINUTE
+
+SHORTEST_AVERAGE_S = 10.0
+"""A burst of one sample is spread over at least this, so that a single second never makes a rate."""
+
+STAY = 0.5
+"""Part of the threshold at which a standing finding may end."""
+
+
+class Rule(NamedTuple):
+    """One row of a check."""
+
+    counters: tuple[str, ...]
+    """Added up."""
+    what: str
+    """What they count, in the plural: `symbol errors`."""
+    severity: Severity
+    threshold: str | None = None
+    """Name of the check's threshold; None: any rise."""
+    kind: Literal["count", "rate"] = "count"
+    why: str = ""
+    """What it means, after the figure."""
+
+
+class Breach(NamedTuple):
+    rule: Rule
+    sentence: str
+    evidence: tuple[Evidence, ...]
+
+
+def counters_of(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Every counter that the rules read, each once."""
+    return tuple(dict.fromkeys(name for rule in rules for name in rule.counters))
+
+
+def judge_rules(state: State, check_id: str, rules: tuple[Rule, ...]) -> Iterator[Raised | Unjudged]:
+    """One finding for each port that breaks a rule: the worst rule speaks, all of them are evidence."""
+    check = row_of(check_id)
+    blocked = not_judged(state, check)
+    if blocked is not None:
+        yield blocked
+        return
+    for device, port in targets(state):
+        raised = judge_port(state, check, rules, device, port)
+        if raised is not None:
+            yield raised
+
+
+def not_judged(state: State, check: Check) -> Unjudged | None:
+    """Why counters cannot be judged on this node at all."""
+    if not state.ports:
+        return Unjudged("skip", "there is no port")
+    if state.windows is None:
+        return Unjudged("unknown", "one reading alone: counters are judged over time")
+    names = set(check.counters)
+    if not any(not names.isdisjoint(state.memory.names(port.device, port.port)) for port in state.ports):
+        more = " …" if len(check.counters) > 3 else ""
+        return Unjudged("unknown", f"no port has {', '.join(check.counters[:3])}{more}")
+    return None
+
+
+def targets(state: State) -> Iterator[tuple[str, int]]:
+    """Ports on which a watched counter moved within the hour."""
+    for port in state.ports:
+        if (port.device, port.port) in state.memory.moved and port.stale_since is None:
+            yield port.device, port.port
+
+
+def judge_port(state: State, check: Check, rules: tuple[Rule, ...], device: str, port: int | None) -> Raised | None:
+    moved = state.moved(device, port)
+    active = state.is_active(check.id, device, port)
+    breaches = [
+        breach
+        for rule in rules
+        if any(name in moved for name in rule.counters)
+        and (breach := breach_of(state, check, rule, device, port, active)) is not None
+    ]
+    if not breaches:
+        return None
+    worst = min(breaches, key=lambda each: SEVERITIES.index(each.rule.severity))
+    return Raised(
+        worst.rule.severity,
+        f"{label(device, port)}: {worst.sentence}",
+        device,
+        port,
+        tuple({(each.name, each.window_s): each for breach in breaches for each in breach.evidence}.values()),
+        unread=unread(state, check, device, port),
+    )
+
+
+def breach_of(state: State, check: Check, rule: Rule, device: str, port: int | None, active: bool) -> Breach | None:
+    """Whether the rule is broken, and the sentence that says so."""
+    limit = state.threshold(check, rule.threshold) if rule.threshold is not None else None
+    window = limit.window_s if limit is not None and limit.window_s is not None else MINUTE
+    total, covered, parts = added_up(state, rule.counters, device, port, window)
+    if total <= 0:
+        return None
+    figure = total / max(covered, SHORTEST_AVERAGE_S) if rule.kind == "rate" else total
+    if limit is not None and figure <= limit.value * (STAY if active else 1.0):
+        return None
+    return Breach(rule, _sentence(rule, figure, covered, limit), _evidence(parts, covered, limit))
+
+
+def added_up(
+    state: State, names: Iterable[str], device: str, port: int | None, window_s: float
+) -> tuple[float, float, list[tuple[str, float]]]:
+    """(sum of the known rises, seconds covered, the rise of each counter that rose)."""
+    total, covered, parts = 0.0, 0.0, []
+    moved = state.moved(device, port)
+    for name in names:
+        if name not in moved:
+            continue
+        delta = state.delta(device, port, name, window_s)
+        if delta is not None and delta.value is not None and delta.value > 0:
+            total += delta.value
+            covered = max(covered, delta.seconds)
+            parts.append((name, delta.value))
+    return total, covered, parts
+
+
+def unread(state: State, check: Check, device: str, port: int | None) -> tuple[str, ...]:
+    """Counters of the check that this port has and that say nothing now."""
+    said = []
+    for name in check.counters:
+        counter = state.counter(device, port, name)
+        if counter is None:
+            continue
+        if (device, port, name) in state.memory.clamped:
+            said.append(f"{name} (clamped at {counter.value})")
+        elif counter.value is None:
+            said.append(f"{name} ({counter.unread or counter.quality})")
+    return tuple(said)
+
+
+def _sentence(rule: Rule, figure: float, covered: float, limit: Threshold | None) -> str:
+    amount = (
+        f"{number(figure)}/s over {span(covered)}" if rule.kind == "rate" else f"{number(figure)} in {span(covered)}"
+    )
+    why = f" ({rule.why})" if rule.why else ""
+    over = f"; threshold {limit_text(limit, rule.kind)}" if limit is not None and limit.value > 0 else ""
+    return f"{rule.what}: {amount}{why}{over}"
+
+
+def limit_text(limit: Threshold, kind: str) -> str:
+    return f"{number(limit.value)}/s" if kind == "rate" else f"{number(limit.value)} in {span(limit.window_s)}"
+
+
+def _evidence(parts: list[tuple[str, float]], covered: float, limit: Threshold | None) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            name=name,
+            value=value,
+            unit="",
+            window_s=covered,
+            threshold=limit.value if limit is not None else None,
+            source=limit.publisher if limit is not None else None,
+        )
+        for name, value in parts
+    )

@@ -1,0 +1,296 @@
+"""`rdmatop check`: is RDMA healthy here, and if not, what is wrong, since when and what next?"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from diagnostics.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    EXIT_UNREACHABLE,
+    Unreachable,
+    UserError,
+)
+from diagnostics.model import Finding, NodeSnapshot, Problem
+from diagnostics.report import COLOURS, GLYPHS, as_json, as_line, as_yaml, meaning
+from diagnostics.timing import now
+from tui.commands import output
+from tui.options import Options, interval, seconds
+from tui.sources.once import Once, Wanted, needs_cluster, open_once
+
+if TYPE_CHECKING:
+    from diagnostics.checks.engine import Judge
+    from diagnostics.checks.manifest import Manifest
+    from diagnostics.checks.report import CheckReport, Judged
+
+FORMATS = ("table", "wide", "json", "yaml", "name")
+WIDTH = 100
+ALL = Wanted("all", verdict=False)
+
+USAGE = "[NODE ...] [OPTIONS]"
+DESCRIPTION = """Judges this node: every check of link, errors, congestion, PCIe, host, benchmarks and agent.
+
+One reading judges states alone; counters need two: from a running agent, with -w, or
+from two captured trees (--root AFTER --since-root BEFORE --interval 10)."""
+EPILOG = """examples:
+  rdmatop check                                     this host, or its agent where one runs
+  rdmatop check --strict                            a warning fails it, too
+  rdmatop check -o json                             every check with its status and reason, as data
+  rdmatop check --root TREE                         a captured tree
+  rdmatop check --root AFTER --since-root BEFORE --interval 10     two captures, 10 s apart
+  rdmatop explain link-down                         what a check means
+
+exit codes:
+  0    passed
+  1    something critical was found; with --strict a warning, too
+  2    the command line or the manifest is wrong
+  3    nothing could be reached
+  4    part of what was asked could not be answered
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("nodes", metavar="NODE", nargs="*", help="only these nodes (default: this one)")
+    add("--strict", action="store_true", help="a warning fails it, too")
+    add("-o", "--output", dest="format", choices=FORMATS, default="table", help="how (default table)")
+    add("-w", "--watch", action="store_true", help="again each interval; JSON: an object a line")
+    add("--interval", metavar="TIME", dest="between", help="between readings (default 1s)")
+    add("--since-root", metavar="DIR", help="an earlier capture, --interval before the one of --root")
+    add("--manifest", metavar="FILE", help="what is expected of this node (docs/checks.md)")
+
+
+def run(found: argparse.Namespace, options: Options) -> int:
+    _need_sense(found, options)
+    manifest = _manifest(found.manifest)
+    try:
+        source = open_once(options)
+    except Unreachable as error:
+        return _unanswered(found, error)
+    try:
+        if found.watch:
+            return _watch(found, source, options, manifest)
+        _need_node(found.nodes, snapshot := source.snapshot(ALL))
+        judged = _judge_once(found, snapshot, options, manifest)
+        return _told(found, judged)
+    except Unreachable as error:
+        return _unanswered(found, error)
+    finally:
+        source.close()
+
+
+def _need_sense(found: argparse.Namespace, options: Options) -> None:
+    if found.since_root is None:
+        return
+    if options.root == "/":
+        raise UserError(
+            "--since-root needs --root: two captures are compared",
+            "rdmatop check --root AFTER --since-root BEFORE --interval 10",
+        )
+    if found.watch:
+        raise UserError("--since-root and -w: a capture does not change", "leave one of them out")
+
+
+def _need_node(nodes: list[str], snapshot: NodeSnapshot) -> None:
+    """Without a cluster there is one node, which may be named."""
+    others = [name for name in nodes if name != snapshot.node.node]
+    if others:
+        raise needs_cluster(f"check {' '.join(others)}")
+
+
+def _manifest(name: str | None) -> Manifest | None:
+    if name is None:
+        return None
+    from diagnostics.checks import THRESHOLDS
+    from diagnostics.checks.manifest import parse_manifest
+
+    try:
+        with open(name, "rb") as file:
+            return parse_manifest(file.read(), THRESHOLDS, name=name)
+    except OSError as error:
+        raise UserError(f"--manifest {name}: {error.strerror}") from error
+
+
+def _between(found: argparse.Namespace, options: Options) -> float:
+    """Seconds between two captures, which may lie further apart than two samples."""
+    return seconds(found.between, "--interval", options.interval_s)
+
+
+# Judging
+
+
+def _judge_once(
+    found: argparse.Namespace, snapshot: NodeSnapshot, options: Options, manifest: Manifest | None
+) -> Judged:
+    from diagnostics.checks.report import Judged, of_agent
+
+    if snapshot.agent is not None:
+        return of_agent(snapshot)
+    judge = _judge(manifest, captured=options.root != "/")
+    if found.since_root is not None:
+        return _judge_pair(judge, found.since_root, snapshot, options, _between(found, options))
+    judged, _ = judge.step(snapshot, None)
+    return Judged(judged, judge.unjudged)
+
+
+def _judge_pair(judge: Judge, earlier: str, after: NodeSnapshot, options: Options, interval_s: float) -> Judged:
+    from diagnostics.checks.report import Judged
+    from diagnostics.windows import PairWindows
+
+    source = open_once(options._replace(root=earlier, local=True))
+    try:
+        before = source.snapshot(ALL)
+    finally:
+        source.close()
+    at = time.time()
+    judge.observe(before, at - interval_s, 0.0)
+    judged, _ = judge.step(after, PairWindows(before, after, interval_s), at, interval_s)
+    return Judged(judged, judge.unjudged)
+
+
+def _judge(manifest: Manifest | None, captured: bool) -> Judge:
+    from diagnostics.checks.engine import Judge
+
+    judge = Judge(manifest)
+    if captured:
+        judge.kernel_log_unread = "a capture holds none"
+        return judge
+    _read_kernel_log(judge)
+    return judge
+
+
+def _read_kernel_log(judge: Judge) -> None:
+    """What the kernel said within the last hour."""
+    from agent.readers.kernel_log import KernelLog
+    from diagnostics.kernel_log import LogFilter
+
+    log = KernelLog()
+    try:
+        judge.kernel_log_unread = log.unread
+        events = LogFilter()
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        while lines := log.poll():
+            for line in lines:
+                events.feed(line.text, booted + line.boot_s, line.boot_s)
+        judge.kernel_log = events.events()
+    finally:
+        log.close()
+
+
+def _watch(found: argparse.Namespace, source: Once, options: Options, manifest: Manifest | None) -> int:
+    """Until an interrupt; the exit code is that of the last judgement."""
+    from diagnostics.checks.report import of_agent
+
+    judge: Judge | None = None
+    frame = output.Frame() if found.format in ("table", "wide") and output.can_repaint() else None
+    code = EXIT_OK
+    for snapshot, windows in _sampled(source, interval(found.between) if found.between else options.interval_s):
+        _need_node(found.nodes, snapshot)
+        if snapshot.agent is not None:
+            judged = of_agent(snapshot)
+        else:
+            judge = judge or _judge(manifest, captured=options.root != "/")
+            judged = _step(judge, snapshot, windows)
+        code = _told(found, judged, frame=frame, watching=True)
+    return code
+
+
+def _sampled(source: Once, interval_s: float) -> Iterator[tuple[NodeSnapshot, object | None]]:
+    for snapshot in source.watch(ALL, interval_s):
+        yield snapshot, getattr(source, "windows", None)
+
+
+def _step(judge: Judge, snapshot: NodeSnapshot, windows: object | None) -> Judged:
+    from diagnostics.checks.report import Judged
+
+    judged, _ = judge.step(snapshot, windows if judge.memory.samples else None)  # type: ignore[arg-type]
+    return Judged(judged, judge.unjudged)
+
+
+# Telling
+
+
+def _told(
+    found: argparse.Namespace, judged: Judged, *, frame: output.Frame | None = None, watching: bool = False
+) -> int:
+    from diagnostics.checks.report import report
+
+    whole = report([judged], judged.snapshot.time, strict=found.strict)
+    if found.format in ("json", "yaml"):
+        text = as_yaml(whole) if found.format == "yaml" else as_line(whole) if watching else as_json(whole)
+        output.write(b"---\n" * (watching and found.format == "yaml") + text)
+    elif found.format == "name":
+        output.write("".join(f"{finding.id}\n" for finding in whole.findings))
+    elif frame is not None:
+        frame.paint(_text(whole, found.format == "wide"))
+    else:
+        output.write(_text(whole, found.format == "wide") + "\n" * watching)
+    output.say_problems(whole.errors)
+    return exit_code(whole)
+
+
+def exit_code(whole: CheckReport) -> int:
+    """The contract's order: a failed verdict, then a partial answer."""
+    if not whole.passed:
+        return EXIT_FAILED
+    return EXIT_PARTIAL if whole.errors else EXIT_OK
+
+
+def _unanswered(found: argparse.Namespace, error: Unreachable) -> int:
+    """Nobody answered: a script still gets a report that says so."""
+    from diagnostics.checks.report import report
+
+    if found.format in ("json", "yaml"):
+        problem = Problem(source="check", message=error.message, hint=error.hint or None)
+        whole = report([], now(), errors=[problem])
+        output.write(as_yaml(whole) if found.format == "yaml" else as_json(whole))
+    output.say(f"{error.message}\n  {error.hint}" if error.hint else error.message)
+    return EXIT_UNREACHABLE
+
+
+def _text(whole: CheckReport, wide: bool) -> str:
+    """Findings in their order, what was not judged, and a line that sums it up."""
+    from diagnostics.checks.report import summary
+
+    look = output.look()
+    width = min(look.width or WIDTH, 160)
+    lines: list[str] = []
+    depth: dict[str, int] = {}
+    for finding in whole.findings:
+        depth[finding.id] = depth.get(finding.follows or "", -1) + 1
+        lines += _finding_lines(finding, depth[finding.id], width, look.colour, look.ascii)
+    if wide:
+        lines += [f"  {each.status:8} {each.check:20} {each.reason or ''}".rstrip() for each in whole.checks]
+    lines.append(summary(whole))
+    return "\n".join(lines) + "\n"
+
+
+def _finding_lines(finding: Finding, depth: int, width: int, colour: bool, ascii_only: bool) -> list[str]:
+    glyph = (
+        {"ok": "i", "warning": "!", "failed": "X", "unknown": "i"}[meaning(finding.severity)]
+        if ascii_only
+        else ("·" if finding.severity == "info" else GLYPHS[meaning(finding.severity)])
+    )
+    indent = "  " * depth
+    head = f"{indent}{glyph} {finding.check}  "
+    follows = " (follows from the above)" if depth else ""
+    body = textwrap.wrap(
+        finding.message + follows, max(width - len(indent) - 4, 30), break_on_hyphens=False, break_long_words=False,
+        initial_indent=" " * len(head),
+    )  # fmt: skip
+    first = body[0][len(head) :] if body else ""
+    lines = [head + first, *(f"{indent}    {line}" for line in body[1:])]
+    lines.extend(f"{indent}    not read: {unread}" for unread in finding.unread)
+    if finding.hint and finding.severity != "info":
+        lines += textwrap.wrap(
+            f"next: {finding.hint}", width, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}          ",
+            break_on_hyphens=False, break_long_words=False,
+        )  # fmt: skip
+    if colour:
+        lines[0] = f"\x1b[{COLOURS[meaning(finding.severity)]}m{lines[0]}\x1b[0m"
+    return lines
