@@ -39,6 +39,8 @@ COMMANDS = (
     Command("version", "print the version", common=False),
 )
 
+NAMES = frozenset(command.name for command in COMMANDS)
+
 EPILOG = """examples:
   rdmatop                                    the screens: this host, live
   rdmatop get ports                          states, rates and health of every port
@@ -85,6 +87,8 @@ def program() -> str:
 
 
 def dispatch(prog: str, words: list[str]) -> int:
+    if words and words[0] in NAMES:  # the usual line, without the 2.4 ms of a parser that has nothing to find
+        return run_command(prog, command_named(words[0]), words[1:], argparse.Namespace())
     found = top_parser(prog).parse_args(words)
     if found.command in (None, "help"):
         if found.command == "help" or found.help:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from diagnostics.columns import age
 from diagnostics.counters import CATALOGUE, CounterSpec, find
 from diagnostics.errors import EXIT_OK, Unreachable
 from tui.commands import output
@@ -15,6 +16,8 @@ from tui.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from diagnostics.checks.base import Check
 
 USAGE = "[CHECK|COUNTER]"
 DESCRIPTION = """Says what a check or a counter means, who says so, and what to do next.
@@ -57,7 +60,7 @@ def run(found: argparse.Namespace, options: Options) -> int:  # noqa: ARG001  ev
         return EXIT_OK
     checks = _checks()
     if found.name in checks:
-        output.write(check_text(found.name, checks[found.name]))
+        output.write(check_text(checks[found.name]))
         return EXIT_OK
     specs = find(found.name)
     if not specs:
@@ -66,10 +69,10 @@ def run(found: argparse.Namespace, options: Options) -> int:  # noqa: ARG001  ev
     return EXIT_OK
 
 
-def _checks() -> dict[str, Any]:
-    import diagnostics.checks
+def _checks() -> dict[str, Check]:
+    from diagnostics.checks import REGISTRY
 
-    return dict(getattr(diagnostics.checks, "REGISTRY", {}))
+    return dict(REGISTRY)
 
 
 def _unknown(name: str, known: Iterable[str]) -> Unreachable:
@@ -96,12 +99,18 @@ def counter_text(spec: CounterSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_text(name: str, check: Any) -> str:
-    """A check's own docstring: meaning, evidence, threshold and its publisher, next step."""
-    text = inspect.cleandoc(getattr(check, "doc", None) or check.__doc__ or "")
-    layer, title = getattr(check, "layer", None), getattr(check, "title", None)
-    head = "  ".join(part for part in (name, layer and f"({layer})", title) if part)
-    return f"{head}\n\n{textwrap.indent(text, '  ')}\n"
+def check_text(check: Check) -> str:
+    """A check's own words: meaning, evidence, next step; then its thresholds and who publishes them."""
+    lines = [f"{check.id}  ({check.layer})  {check.title}", ""]
+    for paragraph in inspect.cleandoc(check.doc).split("\n\n"):
+        lines += [*_wrapped(paragraph, "  "), ""]
+    for each in check.thresholds:
+        window = f" in {age(each.window_s)}" if each.window_s is not None else ""
+        link = f", {each.link}" if each.link else ""
+        lines += _wrapped(
+            f"threshold {each.name}: {each.value:g} {each.unit}{window} ({each.publisher}{link})", "  ", "    "
+        )
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _contents() -> str:

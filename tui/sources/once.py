@@ -22,6 +22,8 @@ class Wanted(NamedTuple):
     counters: Literal["all", "none"] = "none"
     inventory: bool = True
     """Host, processes, whole GID tables and P_Keys; without, devices, ports and counters alone."""
+    verdict: bool = True
+    """Health, expectations and findings."""
 
 
 class Ran(NamedTuple):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from agent.sampler import Sampler
 from diagnostics.errors import Unreachable
 from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot
 from tui.options import Options
-from tui.sources.once import Ran, Wanted
+from tui.sources.once import Ran, Wanted, problems
+
+if TYPE_CHECKING:
+    from diagnostics.checks.engine import Judge
+    from diagnostics.windows import Windows
 
 INVENTORY_EVERY_S = 30.0
 """The agent's slow loop: devices, GIDs and processes seldom change."""
@@ -24,11 +29,12 @@ class LocalOnce:
             _need_tree(options.root)
         self.label = f"capture {options.root}" if captured else "this host"
         self._sampler = Sampler(options.root, options.node_name)
+        self._judge: Judge | None = None
 
     def snapshot(self, wanted: Wanted) -> NodeSnapshot:
         self._sampler.refresh(deep=wanted.inventory)
         self._sampler.tick()
-        return self._sampler.snapshot(wanted.counters)
+        return self._judged(wanted, None)
 
     def watch(self, wanted: Wanted, interval_s: float) -> Iterator[NodeSnapshot]:
         self._sampler.interval_s = interval_s
@@ -41,7 +47,18 @@ class LocalOnce:
                 self._sampler.refresh(deep=wanted.inventory)
                 refreshed = due
             self._sampler.tick()
-            yield self._sampler.snapshot(wanted.counters)
+            yield self._judged(wanted, self._sampler.history)
+
+    def _judged(self, wanted: Wanted, windows: Windows | None) -> NodeSnapshot:
+        """The picture and what is to be said of it; of one reading (no windows) states are judged, counters are not."""
+        snapshot = self._sampler.snapshot(wanted.counters)
+        if not wanted.verdict:
+            return snapshot
+        if self._judge is None:
+            from diagnostics.checks.engine import Judge  # 15 ms: every check there is
+
+            self._judge = Judge()
+        return self._judge.step(snapshot, windows)[0]
 
     def events(self) -> tuple[Event, ...]:
         raise _needs_agent("events are what a running agent saw happen", self.label)
@@ -55,9 +72,10 @@ class LocalOnce:
                 f"a benchmark needs real devices, and {self._root} is a captured tree",
                 "leave --root out to run it here",
             )
-        from agent.benchmarks.local import run_local
+        from agent.benchmarks.local import run_all  # asyncio, for which a reading has no use
 
-        return run_local(requests, changed)
+        ran = run_all(requests, changed)
+        return Ran(ran.items, problems(ran.refused), ran.interrupted)
 
     def close(self) -> None:
         self._sampler.close()
