@@ -39,8 +39,13 @@ CLOSE_S = 0.5
 """How long closing waits for a reading that hangs."""
 EVENTS_KEPT = 1000
 
-Judge = Callable[[NodeSnapshot, Any], tuple[Iterable[Finding], Iterable[Event]]]
-"""A snapshot and the windows over its history -> what is wrong now, and what began, changed or ended."""
+
+class Judge(Protocol):
+    """Says what is wrong; `diagnostics.checks.engine.Judge` is one."""
+
+    def step(self, snapshot: NodeSnapshot, windows: Any) -> tuple[NodeSnapshot, Iterable[Event]]:
+        """The snapshot with health, expectations and findings; and what began, changed or ended with it."""
+        ...
 
 
 class Readings(Protocol):
@@ -230,38 +235,32 @@ class Monitor:
         self._sequence += missed
 
     async def _sample(self) -> NodeSnapshot:
-        snapshot, findings, events = await self._lane.run(self._read_and_judge)
-        return self._publish(snapshot, findings, events)
-
-    def _read_and_judge(self) -> tuple[NodeSnapshot, tuple[Finding, ...], tuple[Event, ...]]:
-        """In the lane: everything that may take long."""
-        self._sampler.tick()
-        snapshot = self._sampler.snapshot()
-        if self._judge is None:
-            return snapshot, (), ()
-        findings, events = self._judge(snapshot, self._sampler.history)
-        return snapshot, tuple(findings), tuple(events)
-
-    def _publish(
-        self, snapshot: NodeSnapshot, findings: tuple[Finding, ...], events: tuple[Event, ...]
-    ) -> NodeSnapshot:
+        benchmarks = shown(self.benchmarks.all()) if self.benchmarks else ()
+        about = self._about()
+        snapshot, events = await self._lane.run(lambda: self._read_and_judge(benchmarks, about))
         self._sequence += 1
         self.sampled_at = time.monotonic()
         self.events.extend(events)
-        benchmarks = shown(self.benchmarks.all()) if self.benchmarks else ()
-        self.latest = msgspec.structs.replace(
-            snapshot,
-            sequence=self._sequence,
-            interval_s=self.interval_s,
-            node=msgspec.structs.replace(
-                snapshot.node, benchmark=percent_of_expected(benchmarks), agent_version=VERSION, age_s=0.0
-            ),
-            findings=findings,
-            benchmarks=benchmarks,
-            agent=self._about(),
-        )
+        self.latest = msgspec.structs.replace(snapshot, sequence=self._sequence)
         self._subscriptions.put(self.latest)
         return self.latest
+
+    def _read_and_judge(
+        self, benchmarks: tuple[Benchmark, ...], about: AgentInfo
+    ) -> tuple[NodeSnapshot, tuple[Event, ...]]:
+        """In the lane: everything that may take long."""
+        self._sampler.tick()
+        snapshot = self._sampler.snapshot()
+        node = msgspec.structs.replace(
+            snapshot.node, benchmark=percent_of_expected(benchmarks), agent_version=VERSION, age_s=0.0
+        )
+        snapshot = msgspec.structs.replace(
+            snapshot, node=node, interval_s=about.interval_s, benchmarks=benchmarks, agent=about
+        )
+        if self._judge is None:
+            return snapshot, ()
+        judged, events = self._judge.step(snapshot, self._sampler.history)
+        return judged, tuple(events)
 
     def _about(self) -> AgentInfo:
         self._usage.renew()

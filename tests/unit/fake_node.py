@@ -15,6 +15,8 @@ from diagnostics.model import (
     BenchmarkRequest,
     Counter,
     Device,
+    Event,
+    Finding,
     FindingCounts,
     Host,
     Node,
@@ -143,6 +145,16 @@ class FakeSampler:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeJudge:
+    """Finds the same in every sample."""
+
+    def __init__(self, findings: tuple[Finding, ...], events: tuple[Event, ...] = ()) -> None:
+        self.findings, self.events = findings, events
+
+    def step(self, snapshot: NodeSnapshot, windows: Any) -> tuple[NodeSnapshot, tuple[Event, ...]]:
+        return msgspec.structs.replace(snapshot, findings=self.findings), self.events
 
 
 class FakeBenchmarks:

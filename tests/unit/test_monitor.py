@@ -16,7 +16,7 @@ from agent.monitor import Monitor, percent_of_expected, shown
 from agent.schedule import Alarm, next_due
 from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Benchmark, Event, Finding, NodeSnapshot
-from tests.unit.fake_node import FakeBenchmarks, FakeSampler, struct
+from tests.unit.fake_node import FakeBenchmarks, FakeJudge, FakeSampler, struct
 
 
 @asynccontextmanager
@@ -155,7 +155,7 @@ async def test_json_is_made_once_a_sample_for_each_selection():
 async def test_what_the_judge_finds_is_in_the_snapshot_and_its_events_are_kept():
     finding = struct(Finding, id="f1", node="n1", check="link-down", layer="link", severity="critical", message="down")
     event = struct(Event, node="n1", time="2026-11-24T12:00:00.000Z", check="link-down", kind="started", message="down")
-    async with running(FakeSampler(), interval_s=60, judge=lambda *_: ([finding], [event])) as monitor:
+    async with running(FakeSampler(), interval_s=60, judge=FakeJudge((finding,), (event,))) as monitor:
         latest = await anext(monitor.subscribe())
         assert latest.findings == monitor.findings == (finding,)
         assert list(monitor.events) == [event]

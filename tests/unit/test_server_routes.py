@@ -14,7 +14,7 @@ from agent.server import handlers
 from agent.server.answers import BenchmarkList, EventList, FindingList, ProcessList, Summary
 from agent.server.routes import ROUTES
 from diagnostics.model import Event, Finding, NodeSnapshot, Series
-from tests.unit.fake_node import struct
+from tests.unit.fake_node import FakeJudge, struct
 from tests.unit.live_agent import OPERATOR, VIEWER, ask, chunks, connect, live_agent, read_answer
 
 
@@ -64,7 +64,7 @@ async def test_a_summary_is_small_however_much_is_wrong(tmp_path):
             )
             for n, severity in enumerate(["info"] * 50 + ["critical"] + ["warning"] * 50)
         ]
-        agent.monitor._judge = lambda *_: (findings, [])
+        agent.monitor._judge = FakeJudge(tuple(findings))
         await agent.monitor.read()
         answer = await ask(agent, "/v1/summary")
         assert len(answer.body) < 2500
