@@ -83,7 +83,7 @@ class _Local:
         self._on_update = on_update
         self._env = env
 
-    async def __aenter__(self) -> _Local:
+    async def __aenter__(self) -> _Local:  # noqa: PYI034 - Self is of Python 3.11
         self._sampler = Sampler("/")
         self._verbs = await VerbsClient.start_child(self._env)
         await asyncio.to_thread(self._sampler.refresh)

@@ -93,7 +93,7 @@ def _reason(item: Benchmark, verdict: BenchmarkVerdict, device: Device | None) -
         return f"median {item.latency_us.p50:.2f} us, {ended}; no published figure for a loopback to hold it against"
     gbps = item.bandwidth_gbps or 0.0
     if item.expected_gbps is None:
-        return f"{gbps:.1f} Gb/s; " + _unjudged(item, device)
+        return f"{gbps:.3g} Gb/s; " + _unjudged(item, device)
     share = gbps / item.expected_gbps
     text = f"{gbps:.1f} of {item.expected_gbps:.1f} Gb/s expected ({100 * share:.0f} %), limited by the {_limit(item)}"
     if share >= PASS or verdict == "pass":

@@ -119,7 +119,8 @@ class VerbsClient:
                     ended = isinstance(answer, Result)
                     yield answer
             finally:
-                if not ended:
+                # a generator that was left is closed late, perhaps when the id has been given again
+                if not ended and self._waiting.get(job.id) is replies:
                     self._say(Cancel(id=job.id))
 
     async def cancel(self, job_id: str) -> None:
@@ -156,7 +157,8 @@ class VerbsClient:
             self._say(question)
             yield replies
         finally:
-            self._waiting.pop(question.id, None)
+            if self._waiting.get(question.id) is replies:
+                del self._waiting[question.id]
 
     def _name(self, what: str) -> str:
         return f"{what}-{os.getpid()}-{next(self._numbers)}"

@@ -90,7 +90,11 @@ class Loop:
         self._check_memory()
         self.pd = verbs.pd.PD(self.context)
         lanes = self.qps * (2 if self.both_ways else 1)
-        self.cq = Completions(verbs, self.context, self._cqe(lanes * (DEPTH + 1) + 64))
+        # one completion a chain; but after a failure every message of every chain completes as flushed
+        flushed = lanes * max(64, DEPTH * self.chain) + 64
+        self.cq = Completions(
+            verbs, self.context, min(flushed, max(self.attributes.max_cqe, self._cqe(lanes * DEPTH + 64)))
+        )
         # every receive completes, so this queue holds what all lanes can have posted
         self.receive_cq = Completions(verbs, self.context, self._cqe(self._receive_depth() * lanes + 64))
         reads = job.operation == "read"

@@ -26,9 +26,9 @@ MAX_CHAIN = 256
 MAX_DURATION_S = 600.0
 MAX_ITERATIONS = 1_000_000_000
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:\-]{1,63}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:\-]{1,63}\Z")]
 """Of an RDMA device: IB_DEVICE_NAME_MAX is 64 with the final zero (include/rdma/ib_verbs.h)."""
-JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}\Z")]
 Text = Annotated[str, Meta(max_length=4096)]
 
 
@@ -64,7 +64,7 @@ class Job(Frame, frozen=True, kw_only=True, tag="job"):
     id: JobId
     device: Name
     port: Annotated[int, Meta(ge=1, le=255)] = 1
-    operation: Annotated[str, Meta(pattern="^(write|read|send)$")] = "write"
+    operation: Annotated[str, Meta(pattern=r"^(write|read|send)\Z")] = "write"
     size_bytes: Annotated[int, Meta(ge=MIN_SIZE_BYTES, le=MAX_SIZE_BYTES)] = 65536
     qps: Annotated[int, Meta(ge=1, le=MAX_QPS)] = 1
     chain: Annotated[int, Meta(ge=1, le=MAX_CHAIN)] = 128
