@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from agent.history import History
-from agent.readers import assemble, gids, host
+from agent.readers import assemble, gids, host, problems
 from agent.readers.addresses import fingerprint
 from agent.readers.assemble import Condition
 from agent.readers.device import CLASS, DeviceReader, VerbsPortFacts
@@ -20,6 +20,7 @@ from agent.readers.pci import Buses, scan
 from agent.readers.processes import Resolver, Users, read_processes
 from agent.readers.root import Root, natural
 from agent.readers.uevents import Uevents
+from agent.readers.watched import Watched
 from agent.readers.worker import Worker
 from diagnostics.model import Counter, Host, NodeSnapshot, Port, Problem, Process, Unread
 from diagnostics.timing import now
@@ -37,46 +38,6 @@ DEVICES = 1024
 
 Choice = Literal["all", "none"] | frozenset[tuple[str, int | None]]
 """Which ports' counters a snapshot holds: (device, port), port None for the device's own."""
-
-
-class Watched:
-    """A device and whether it answers."""
-
-    def __init__(self, root: Root, name: str) -> None:
-        # a root of its own, whose count of reads tells slow from hanging
-        self.reader = DeviceReader(Root(root.given), name)
-        self.worker = Worker(f"rdmatop-{name}")
-        self.condition = Condition()
-        self.gone_at = 0.0
-        self.was_there = False
-        """Its folder has been seen; some captures have only a dangling link."""
-        self._seen = (0, 0.0)
-        """(files read, when that last rose)."""
-
-    def start(self, job: Callable[[], None], ahead_s: float) -> bool:
-        """Begin a job in the device's thread, and let it go ahead alone for so long: threads that read at the same time
-        pay twice the CPU for the interpreter's lock. False while the job before has not ended."""
-        started = self.worker.start(job)
-        if started:
-            instant = time.monotonic()
-            self._seen = (self.reader.root.reads, instant)
-            self.worker.wait(instant + ahead_s)
-        return started
-
-    def hangs(self, patience_s: float) -> bool:
-        """Whether the job has not read one file more for so long: slow firmware does not hang."""
-        reads, instant = self.reader.root.reads, time.monotonic()
-        if reads != self._seen[0]:
-            self._seen = (reads, instant)
-        return instant - self._seen[1] >= patience_s
-
-    def retire(self) -> None:
-        """Leave what was read to be shown, and read a device of that name anew. Only while its thread is idle."""
-        self.reader.close()
-        fresh = DeviceReader(self.reader.root, self.reader.name)
-        fresh.identity, fresh.ports = self.reader.identity, self.reader.ports
-        self.reader = fresh
-        self.was_there = False
 
 
 class Sampler:
@@ -408,46 +369,11 @@ class Sampler:
         )
 
     def _errors(self) -> tuple[Problem, ...]:
-        found = [problem for each in self._sorted() for problem in self._device_problems(each)]
+        found = [problem for each in self._sorted() for problem in problems.of_device(each)]
         if self._process_problem is not None:
             found.append(self._process_problem)
         if self._host_worker.error is not None:
             found.append(Problem(source="host", message=f"could not be read: {self._host_worker.error}"))
         if not self._watched:
-            found.append(self._nothing_there())
+            found.append(problems.no_device(self.node, self.root, self._host, listed=self._class_found))
         return tuple(found)
-
-    def _device_problems(self, watched: Watched) -> list[Problem]:
-        name, condition = f"devices/{watched.reader.name}", watched.condition
-        if condition.stale_since is not None:
-            where = watched.reader.doing or "its files"
-            return [
-                Problem(
-                    source=name,
-                    message=f"a read of {where} hangs since {condition.stale_since}; values are from before",
-                    hint="firmware that does not answer: see the kernel log; a reset of the device ends it",
-                )
-            ]
-        if watched.worker.error is not None and watched.worker.idle():
-            error = watched.worker.error
-            return [Problem(source=name, message=f"could not be read: {type(error).__name__}: {error}")]
-        return []
-
-    def _nothing_there(self) -> Problem:
-        """Why there is no device, and what to do."""
-        missing = f"/{CLASS} is missing: no RDMA driver is loaded" if not self._class_found else f"/{CLASS} is empty"
-        cards = [function for function in self._host.pci_functions if function.rdma is None]
-        if not cards:
-            seen = "" if self.root.live else "; the capture holds no PCI function of an RDMA card either"
-            hint = "load the card's driver (modprobe mlx5_ib), or see whether the card is there: lspci -d 15b3:"
-            return Problem(source="devices", message=f"no RDMA device on {self.node}: {missing}{seen}", hint=hint)
-        first = cards[0]
-        return Problem(
-            source="devices",
-            message=(
-                f"no RDMA device on {self.node}: {missing}; {len(cards)} PCI function"
-                f"{'s' if len(cards) > 1 else ''} of an RDMA card: {first.address} {first.card or first.device_id}, "
-                f"driver {first.driver or 'none'}"
-            ),
-            hint="modprobe mlx5_ib, or see why the driver failed: rdmatop explain device-missing",
-        )
