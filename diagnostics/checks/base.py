@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from diagnostics.checks.expectations import NOTHING_EXPECTED, Expectation
 from diagnostics.checks.manifest import Manifest
 from diagnostics.checks.memory import Memory
-from diagnostics.kernel_log import LogEvent
 from diagnostics.model import Counter, Device, Evidence, Gid, Layer, NodeSnapshot, Port, Severity
 from diagnostics.windows import Delta, Windows
+
+if TYPE_CHECKING:
+    from diagnostics.kernel_log import LogEvent
 
 LAYERS: tuple[Layer, ...] = (
     "link",

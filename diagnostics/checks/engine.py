@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,9 +22,11 @@ from diagnostics.checks.lifecycle import Lifecycle
 from diagnostics.checks.manifest import Manifest
 from diagnostics.checks.memory import LOSS_COUNTERS, Memory
 from diagnostics.checks.order import counts, health_of, linked, ordered
-from diagnostics.kernel_log import LogEvent
 from diagnostics.model import Event, Finding, Node, NodeSnapshot, Port
 from diagnostics.windows import Windows
+
+if TYPE_CHECKING:
+    from diagnostics.kernel_log import LogEvent
 
 WATCHED = frozenset(name for check in REGISTRY.values() for name in check.counters) | frozenset(LOSS_COUNTERS)
 """Counters whose movement is looked for in each sample."""

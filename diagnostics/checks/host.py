@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from diagnostics.checks.base import Judgement, Raised, State, Threshold, Unjudged, check, fact, number, row_of, span
 from diagnostics.checks.errors import OURS
-from diagnostics.kernel_log import RULE, LogEvent
 from diagnostics.model import Device, Evidence
+
+if TYPE_CHECKING:
+    from diagnostics.kernel_log import LogEvent
 
 DRIVER_MODULES = ("mlx5_core", "mlx5_ib", "mlx4_core", "mlx4_ib", "ib_core", "ib_uverbs")
 
@@ -204,6 +207,8 @@ def kernel_log(state: State) -> Judgement:
 
 
 def _logged(state: State, event: LogEvent, by_pci: dict[str, str]) -> Raised:
+    from diagnostics.kernel_log import RULE  # 4 ms of patterns, for whoever has a log at all
+
     rule = RULE[event.rule]
     device = by_pci.get(event.pci or "")
     where = device or event.netdev or event.pci or "this node"

@@ -6,7 +6,6 @@ rises at once and falls only after the same hold. So it changes at most twice in
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -170,6 +169,8 @@ def _rank(severity: Severity) -> int:
 
 def finding_id(node: str, key: Key, episode: int) -> str:
     """`link-down-3f2a9c1e`, and `-2` behind it when the same comes a second time."""
+    import hashlib  # 3 ms, for whoever has a finding
+
     digest = hashlib.blake2s(repr((node, *key)).encode(), digest_size=4).hexdigest()
     return f"{key[0]}-{digest}" + (f"-{episode}" if episode > 1 else "")
 
