@@ -31,6 +31,7 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("get", "list nodes, devices, ports, gids, counters, processes, benchmarks …"),
+    Command("check", "is RDMA healthy here, and if not: what, since when, why, what next"),
     Command("explain", "what a check or counter means, and what to do next", common=False),
     Command("bench", "measure what the hardware delivers, and judge it"),
     Command("agent", "run the agent of this node", common=False),
@@ -45,6 +46,7 @@ EPILOG = """examples:
   rdmatop                                    the screens: this host, live
   rdmatop get ports                          states, rates and health of every port
   rdmatop get ports -o json --root DIR       a captured tree, as data
+  rdmatop check                              verdicts, each with its evidence
   rdmatop bench loopback mlx5_0/1            measure one port against what its link should give
   rdmatop explain port_xmit_wait             what a counter means
 
