@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tui.screens.session import Session
+from tui.sources.base import NotYet
 from tui.theme import choose_theme
 from tui.widgets.ansi import ENTER, LEAVE, picture
 
@@ -24,15 +25,16 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 
 def run(options: Options) -> int:
-    """Runs the screens until they are left; the exit code. Raises UserError for a source that cannot be meant."""
-    from tui.sources.choose import choose
-
-    source = choose(options)
-    session = Session(source, choose_theme(os.environ), options.interval_s)
+    """Runs the screens until they are left; the exit code. Raises UserError for a source that nobody can mean."""
+    session = Session(NotYet(label_of(options)), choose_theme(os.environ), options.interval_s)
     before = {number: signal.signal(number, _end) for number in ENDING}
     try:
         _write(ENTER)
         _paint(session)
+        from tui.sources.choose import choose
+
+        source = choose(options)
+        session.take_source(source)
         _first_reading(session, source)
         from tui.widgets.shell import run_shell
 
@@ -43,6 +45,15 @@ def run(options: Options) -> int:
         _write(LEAVE)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def label_of(options: Options) -> str:
+    """What the first frame waits for, before anybody was asked."""
+    if options.local:
+        return "this host" if options.root == "/" else f"capture {options.root}"
+    return (
+        f"agent {options.agent}" if options.agent else f"agent at {options.socket}" if options.socket else "this host"
+    )
 
 
 class _Ended(BaseException):

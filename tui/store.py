@@ -48,7 +48,7 @@ class Ring:
     The buckets are kept as they fill: going through ten minutes of points at each sample was half of a frame's cost.
     """
 
-    __slots__ = ("_bucket", "_sums", "points", "rx", "step", "tx", "_buckets")
+    __slots__ = ("_bucket", "_buckets", "_sums", "points", "rx", "step", "tx")
 
     def __init__(self, step: float = 10.0, buckets: int = 20) -> None:
         self.points: deque[tuple[float, float | None, float | None]] = deque()
@@ -141,6 +141,8 @@ class Store:
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         """What was seen since the screen opened, newest first."""
         self._held: NodeSnapshot | None = None
+        self._known: set[str] = set()
+        """Devices that have or had a port."""
         self._states: dict[Identity, str] = {}
 
     # what comes in
@@ -153,7 +155,7 @@ class Store:
             self.outage = item
             return True
         self.outage = None
-        found = list(_ports(item))
+        found = list(_ports(item, self._known))
         self._feed(item, found)
         if self.paused is not None:
             self._held = item
@@ -170,7 +172,7 @@ class Store:
         self.paused = None
         if self._held is not None:
             held, self._held = self._held, None
-            self._show(held, list(_ports(held)))
+            self._show(held, list(_ports(held, self._known)))
 
     def _feed(self, snapshot: NodeSnapshot, found: list[Found]) -> None:
         at = epoch(snapshot.time)
@@ -322,12 +324,15 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(out)
 
 
-def _ports(snapshot: NodeSnapshot) -> Iterator[Found]:
+def _ports(snapshot: NodeSnapshot, known: set[str]) -> Iterator[Found]:
+    """Every port, and the devices that never had one."""
     devices = {d.device: d for d in snapshot.devices}
     for port in snapshot.ports:
         yield (port.node, port.device, str(port.port)), port, devices.get(port.device)
-    for lone in devices.keys() - {p.device for p in snapshot.ports}:
-        yield (devices[lone].node, lone, ""), None, devices[lone]
+    known.update(p.device for p in snapshot.ports)
+    for name, device in devices.items():
+        if name not in known:
+            yield (device.node, name, ""), None, device
 
 
 def _name(identity: Identity) -> str:

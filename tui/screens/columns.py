@@ -84,6 +84,10 @@ def _device(name: str) -> Callable[[PortRow], Any]:
     return lambda row: getattr(row.device, name) if row.device else None
 
 
+def _longest(name: str) -> Callable[[PortRow], str]:
+    return lambda row: str(getattr(row.device, name) or "") if row.device else ""
+
+
 def pcie_text(pcie: Pcie | None) -> str | None:
     """`5.0 x16`, the generation of the PCIe speed and the lanes."""
     if pcie is None or pcie.speed_gts is None or pcie.width is None:
@@ -114,12 +118,13 @@ PORT_COLUMNS: tuple[Column, ...] = (
         _state,
         8,
         worth=9,
+        least=5,
         letter="T",
         value=lambda r: -r.severity,
         measure=lambda r: f"x {state_word(r)}",
         what="health and state",
     ),
-    Column("rate", "RATE", _rate, 4, ">", 7, letter="R", value=_port(lambda p: p.rate_gbps), what="link rate"),
+    Column("rate", "RATE", _rate, 4, ">", 4, letter="R", value=_port(lambda p: p.rate_gbps), what="link rate"),
     Column("tx_past", "", lambda r, t, w: _spark(r.tx, r, t, w), 3, "<", 3, grow=17, what="TX of the last minutes"),
     Column(
         "tx",
@@ -222,8 +227,8 @@ PORT_COLUMNS: tuple[Column, ...] = (
         measure=lambda r: (r.facts and r.facts.gid) or "",
         what="the default one",
     ),
-    Column("card", "CARD", _text(_device("card")), 11, "<", 1, what="model"),
-    Column("firmware", "FW", _text(_device("firmware")), 10, "<", 1, what="firmware"),
+    Column("card", "CARD", _text(_device("card")), 10, "<", 1, measure=_longest("card"), what="model"),
+    Column("firmware", "FW", _text(_device("firmware")), 10, "<", 1, measure=_longest("firmware"), what="firmware"),
     Column(
         "pcie",
         "PCIE",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from diagnostics.model import Finding
+from collections.abc import Callable
+
+from agent.readers.traffic import SUMS
+from diagnostics.model import Counter, Finding
 from tui.screens.base import ListScreen
 from tui.screens.columns import PORT_COLUMNS
 from tui.screens.empty import no_device, waiting
-from tui.store import PortRow, natural
+from tui.store import PortRow, natural, row_health
 from tui.theme import Theme
 from tui.widgets.grid import Cell, Grid
 from tui.widgets.line import BLANK, Line, Span, fit
 from tui.widgets.listing import Listing, Traits
 from tui.widgets.sentences import sentences
-from tui.widgets.values import clock, short, whole
+from tui.widgets.values import UNKNOWN, clock, short, whole
 
 
 def _text(row: PortRow) -> str:
@@ -122,11 +125,18 @@ class Fabric(ListScreen):
         if left > 0 and table > 3:
             # The last line says what is hidden rather than one row more.
             lines = self.grid.paint(theme, width, table - 1)
-            lines.append(((f"   {len(self.listing.order) - self.grid.height} more", "dim"),))
+            lines.append(((self._more(), "dim"),))
         lines += [BLANK] * (table - len(lines))
         if narrowed:
             lines.append(fit(narrowed, width))
         return lines + strip + below
+
+    def _more(self) -> str:
+        """How many rows there is no room for, and whether one of them needs a look."""
+        window = self.listing.window(self.grid.height)
+        rows = [row for index, row in enumerate(self.listing.shown()) if index not in window]
+        fine = all(row_health(row) in ("healthy", "spare") for row in rows)
+        return f"   {len(rows)} more" + (", all fine" if fine else "")
 
     def _below(self, findings: list[Finding], width: int, height: int) -> list[Line]:
         """The worst findings; they may take half of the body, and on a small one only what the table leaves."""
@@ -142,23 +152,26 @@ class Fabric(ListScreen):
         row = self.listing.selected
         if row is None or row.facts is None:
             return BLANK
-        facts, counters = row.facts, self.session.store.counters(row.identity[1], row.facts.port)
+        counters = self.session.store.counters(row.identity[1], row.facts.port)
         spans: list[Span] = [(f" {row.name}", "title"), (" in total", "dim")]
-        total = {"errors": 0, "congestion": 0}
-        seen = {"errors": False, "congestion": False}
-        for counter in counters:
-            name = {"error": "errors", "congestion": "congestion"}.get(counter.class_)
-            if name and counter.value is not None:
-                total[name] += counter.value
-                seen[name] = True
-        for name in ("errors", "congestion"):
-            spans.append((f"  {name} ", "dim"))
-            spans.append((whole(total[name]) if seen[name] else "-", ""))
-        for name, value in (
-            ("discards", facts.discards_per_second),
-            ("ECN", facts.ecn_per_second),
-            ("PFC", facts.pause_per_second),
-        ):
-            spans.append((f"  {name} ", "dim"))
-            spans.append((f"{short(value)}/s" if value is not None else "-", ""))
+        for title, counts in TOTALS:
+            values = [c.value for c in counters if c.value is not None and counts(c)]
+            spans += [(f"  {title} ", "dim"), (_total(values), "")]
         return fit(spans, width)
+
+
+TOTALS: tuple[tuple[str, Callable[[Counter], bool]], ...] = (
+    ("errors", lambda c: c.class_ == "error"),
+    ("discards", lambda c: SUMS["discards_per_second"](c.name)),
+    ("ECN", lambda c: SUMS["ecn_per_second"](c.name)),
+    ("PFC", lambda c: SUMS["pause_per_second"](c.name)),
+    ("CNP", lambda c: SUMS["cnp_per_second"](c.name)),
+)
+"""What the columns show a second, as totals of the selected port."""
+
+
+def _total(values: list[int]) -> str:
+    if not values:
+        return UNKNOWN
+    text = whole(sum(values))
+    return text if len(text) < 10 else short(sum(values))

@@ -76,11 +76,9 @@ def explain_lines(check: str, finding: Finding | None, now: str, width: int) -> 
 
 
 def explanation(check: str) -> str:
-    """The check's own docstring; a pointer to the command where this build has none."""
-    try:
-        from diagnostics.checks import engine
-    except ImportError:
-        return f"rdmatop explain {check} says more."
-    explain = getattr(engine, "explain", None)
-    text = explain(check) if explain is not None else None
-    return str(text) if text else f"rdmatop explain {check} says more."
+    """The text of `rdmatop explain CHECK`."""
+    from diagnostics.checks import REGISTRY
+    from tui.commands.explain import check_text
+
+    found = REGISTRY.get(check)
+    return f"{check} is not a check of this version." if found is None else check_text(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from diagnostics.model import Counter, Device, Port, Process, Series
@@ -133,7 +134,7 @@ class PortScreen(Screen):
             lines += self._charts(row, width, 4 if height < 30 else 8)
         below = self._processes(width) if height >= 10 else []
         self._rows = max(0, height - len(lines) - len(below))
-        table = self._counters(width)
+        table = self._counters(width, self._rows)
         if len(table) > self._rows > 0:
             head, rows = table[0], table[1:]
             self._lines, self._rows = len(rows), self._rows - 1
@@ -177,13 +178,14 @@ class PortScreen(Screen):
             fit([(" " + "   ".join(process_text(p) for p in own), "")], width, self.session.theme.glyphs.ellipsis),
         ]
 
-    def _counters(self, width: int) -> list[Line]:
+    def _counters(self, width: int, room: int) -> list[Line]:
         counters = self.session.store.counters(self.device, self.port)
         name = max([cells(c.name) for c in counters] or [7])
-        name = min(name, max(12, width - 40))
+        name = min(name, max(12, width - 14))
         wide = width >= 110
-        titles = f"{'/s':>11} {'1 min':>11} {'total':>15}"
+        titles = "".join(f"{title:>{size}}" for title, size, _ in _numbers(name, width))
         head: Line = ((f" {pad('COUNTER', name + 2)}{titles}", "title"), ("  MEANING" if wide else "", "title"))
+        shown = self.open if len(counters) + len(CLASSES) + 1 > room else {key for key, _ in CLASSES}
         out: list[Line] = [head]
         folded: list[Span] = []
         for key, title in CLASSES:
@@ -191,7 +193,7 @@ class PortScreen(Screen):
             if not rows:
                 continue
             glyph, role = self._verdict(key)
-            if key not in self.open:
+            if key not in shown:
                 folded.append((f" {glyph} {title} {len(rows)}  ", "dim"))
                 continue
             out.append(((f" {glyph} {title}", role or "title"),))
@@ -237,13 +239,11 @@ def _rank(counter: Counter) -> int:
 
 def counter_line(counter: Counter, name: int, width: int, wide: bool) -> Line:
     """A counter with rate, one minute, total and the reason where one of them is missing."""
-    reason = why(counter)
+    reason = why(counter, width >= 100)
     moving = bool(counter.per_second or counter.delta_1m) and counter.class_ in ("error", "congestion")
     role = "title" if moving else "" if counter.value else "dim"
-    spans: list[Span] = [
-        (f"   {pad(clip(counter.name, name, '~'), name)}", role),
-        (f"{_rate(counter):>11} {whole(counter.delta_1m):>11} {whole(counter.value):>15}", role),
-    ]
+    spans: list[Span] = [(f"   {pad(clip(counter.name, name, '~'), name)}", role)]
+    spans += [(f"{_number(get(counter), size):>{size}}", role) for _, size, get in _numbers(name, width)]
     if reason:
         spans.append((f"  {reason}", "unknown"))
     elif wide and counter.meaning:
@@ -251,18 +251,32 @@ def counter_line(counter: Counter, name: int, width: int, wide: bool) -> Line:
     return fit(spans, width)
 
 
-def _rate(counter: Counter) -> str:
-    value = counter.per_second
-    if value is None or abs(value) < 1e9:
-        return whole(value if value is None or value < 10 else round(value))
-    return short(value)
+NUMBERS: tuple[tuple[str, int, Callable[[Counter], float | None]], ...] = (
+    ("/s", 10, lambda c: c.per_second),
+    ("1 min", 11, lambda c: c.delta_1m),
+    ("total", 13, lambda c: c.value),
+)
 
 
-def why(counter: Counter) -> str:
+def _numbers(name: int, width: int) -> list[tuple[str, int, Callable[[Counter], float | None]]]:
+    """The columns of numbers that fit beside the names: the rate first, then the total, then the last minute."""
+    room = width - 3 - name
+    if room >= 34:
+        return list(NUMBERS)
+    return [NUMBERS[0], NUMBERS[2]] if room >= 23 else [NUMBERS[0]]
+
+
+def _number(value: float | None, size: int) -> str:
+    """In full where that fits, else shortened."""
+    text = whole(value if value is None or value < 10 else round(value))
+    return text if len(text) < size else short(value)
+
+
+def why(counter: Counter, long: bool = True) -> str:
     """`blind: clamped since 11:58:04`, `not read: EPERM`, `reset`; empty for a good reading."""
     if counter.unread:
         return f"not read: {clean(counter.unread)}"
-    since = f" since {clock(counter.since)}" if counter.since else ""
+    since = f" since {clock(counter.since)}" if counter.since and long else ""
     texts = {
         "clamped": f"blind: clamped{since}",
         "stale": f"stale{since}",

@@ -41,7 +41,7 @@ def _types(row: Process) -> str:
 
 
 def _command(row: Process) -> str:
-    return row.command or ("(not visible: no hostPID, or not root)" if row.pid is None else UNKNOWN)
+    return row.command or ("(not visible)" if row.pid is None else UNKNOWN)
 
 
 COLUMNS = (

@@ -84,6 +84,12 @@ class Session:
         self._made: dict[str, tuple[Any, Any]] = {}
         self.screen.entered()
 
+    def take_source(self, source: Source) -> None:
+        """The source that was waited for."""
+        self.source = source
+        self.store.label = source.label
+        self.screen.entered()
+
     # what comes in
 
     @property
@@ -363,8 +369,8 @@ class Session:
         if store.paused is not None:
             out.append(fit([(f" paused at {clock(store.paused)}, still collecting: Z goes on ", "banner")], width))
         if store.outage is not None and store.snapshot is not None:
-            text = f"no data since {clock(store.outage.since)}: {store.outage.reason}"
-            out.append(fit([(f" {self.theme.glyphs.warning} {text} ", "banner")], width, self.theme.glyphs.ellipsis))
+            text = f"{self.theme.glyphs.warning} no data since {clock(store.outage.since)}: {store.outage.reason}"
+            out += [fit([(f" {line} ", "banner")], width) for line in wrap(text, width - 2)[:2]]
         return out
 
     def _tab_items(self) -> list[Tab]:

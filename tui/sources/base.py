@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import NamedTuple, Protocol
 
+from diagnostics.errors import Unreachable
 from diagnostics.model import Benchmark, BenchmarkRequest, NodeSnapshot, Series
 
 
@@ -15,6 +16,34 @@ class Outage(NamedTuple):
     since: str
     """RFC 3339."""
     hint: str = ""
+
+
+class NotYet:
+    """Stands in for a source until there is one: the first frame needs its name only."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    async def snapshots(self) -> AsyncIterator[NodeSnapshot | Outage]:
+        return
+        yield
+
+    def focus(self, _device: str | None, _port: int | None) -> None: ...
+
+    async def history(self, _device: str, _port: int | None, _names: tuple[str, ...], _seconds: int) -> list[Series]:
+        return []
+
+    async def benchmarks(self) -> tuple[Benchmark, ...]:
+        return ()
+
+    async def start_benchmark(self, _request: BenchmarkRequest) -> tuple[Benchmark, ...]:
+        raise Unreachable("the first reading is not there yet", "ask again in a second")
+
+    async def cancel_benchmark(self, _benchmark: str) -> None: ...
+
+    def set_interval(self, _seconds: float) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Source(Protocol):
@@ -31,20 +60,20 @@ class Source(Protocol):
         """The newest snapshot each time there is one; a slow reader misses those between."""
         ...
 
-    def focus(self, device: str | None, port: int | None) -> None:
+    def focus(self, device: str | None, port: int | None, /) -> None:
         """Whose counters the snapshots should hold; None: nobody's."""
         ...
 
-    async def history(self, device: str, port: int | None, names: tuple[str, ...], seconds: int) -> list[Series]: ...
+    async def history(self, device: str, port: int | None, names: tuple[str, ...], seconds: int, /) -> list[Series]: ...
 
     async def benchmarks(self) -> tuple[Benchmark, ...]:
         """Newest first."""
         ...
 
-    async def start_benchmark(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]: ...
+    async def start_benchmark(self, request: BenchmarkRequest, /) -> tuple[Benchmark, ...]: ...
 
-    async def cancel_benchmark(self, benchmark: str) -> None: ...
+    async def cancel_benchmark(self, benchmark: str, /) -> None: ...
 
-    def set_interval(self, seconds: float) -> None: ...
+    def set_interval(self, seconds: float, /) -> None: ...
 
     async def close(self) -> None: ...

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.sampler import Choice, Sampler
-from diagnostics.errors import Unreachable
-from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot, Series
+from diagnostics.errors import Unreachable, UserError
+from diagnostics.model import Benchmark, BenchmarkRequest, Event, Finding, NodeSnapshot, Series
 from tui.options import Options
 from tui.sources.base import Outage
 
 if TYPE_CHECKING:
-    from agent.monitor import Judge, Monitor
+    from agent.monitor import Monitor
+    from agent.verbs.client import VerbsClient
+    from diagnostics.checks.engine import Judge
 
 
-class Focused(Sampler):
-    """A sampler whose snapshots hold only the counters that somebody looks at: making them is most of the cost."""
+class Judged(Sampler):
+    """A sampler whose snapshots hold what is to be said of them.
 
-    focus: Choice = "none"
-    everything = False
-    """While a benchmark runs: it compares all counters before and after."""
+    They hold all counters, whatever is looked at: a flap or a counter at its end is seen on every port.
+    """
+
+    judge: Judge | None = None
+    begun: tuple[Event, ...] = ()
+    """What the last judging saw begin, change or end."""
 
     def snapshot(self, counters: Choice = "all") -> NodeSnapshot:
-        return super().snapshot(counters if self.everything or counters == "none" else self.focus)
+        found = super().snapshot(counters)
+        if self.judge is None:
+            return found
+        judged, events = self.judge.step(found, self.history)
+        self.begun = tuple(events)
+        return judged
+
+    def told(self, snapshot: NodeSnapshot, _windows: object) -> tuple[tuple[Finding, ...], tuple[Event, ...]]:
+        """For the monitor: what `snapshot` has concluded, ports' health and expectations included."""
+        return snapshot.findings, self.begun
 
 
 class Local:
     """Raises UserError for a root that is no tree."""
 
     def __init__(self, options: Options) -> None:
-        self._sampler = Focused(options.root, options.node_name)
+        self._sampler = Judged(options.root, options.node_name)
         self._live = options.root == "/"
         self.label = "this host" if self._live else f"capture {options.root}"
         self._interval_s = options.interval_s
         self._monitor: Monitor | None = None
+        self._verbs: VerbsClient | None = None
 
     def first(self) -> NodeSnapshot:
         """One reading at once, without a loop: state and identity, no rates yet."""
@@ -44,12 +59,14 @@ class Local:
 
     async def snapshots(self) -> AsyncIterator[NodeSnapshot | Outage]:
         from agent.monitor import Monitor
+        from diagnostics.checks.engine import Judge
 
+        self._sampler.judge = Judge()
         self._monitor = Monitor(
             self._sampler,
             interval_s=self._interval_s,
             verbs_state="off until a benchmark is started",
-            judge=_judge(),
+            judge=self._sampler.told,
         )
         subscription = self._monitor.subscribe()
         await self._monitor.start()
@@ -57,7 +74,7 @@ class Local:
             yield snapshot
 
     def focus(self, device: str | None, port: int | None) -> None:
-        self._sampler.focus = "none" if device is None else frozenset(((device, port), (device, None)))
+        """Every snapshot holds all counters."""
 
     async def history(self, device: str, port: int | None, names: tuple[str, ...], seconds: int) -> list[Series]:
         found = [self._sampler.history.series(device, port, name, seconds) for name in names]
@@ -65,9 +82,7 @@ class Local:
 
     async def benchmarks(self) -> tuple[Benchmark, ...]:
         manager = self._monitor.benchmarks if self._monitor else None
-        rows = manager.all() if manager is not None else ()
-        self._sampler.everything = any(row.state in ("queued", "running") for row in rows)
-        return rows
+        return manager.all() if manager is not None else ()
 
     async def start_benchmark(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]:
         if not self._live:
@@ -76,8 +91,10 @@ class Local:
         if monitor is None:
             raise Unreachable("the first reading is not there yet", "ask again in a second")
         if monitor.benchmarks is None:
-            monitor.benchmarks = await _manager(monitor)
-        self._sampler.everything = True
+            self._verbs = await _start_verbs()
+            from agent.benchmarks.manager import Benchmarks
+
+            monitor.benchmarks = Benchmarks(self._verbs, monitor.read)
         return await monitor.benchmarks.start(request)
 
     async def cancel_benchmark(self, benchmark: str) -> None:
@@ -92,6 +109,12 @@ class Local:
         if self._monitor is not None:
             await self._monitor.read()
 
+    async def acknowledge(self, finding: str) -> None:
+        judge = self._sampler.judge
+        if judge is None or judge.acknowledge(finding) is None:
+            raise UserError(f"{finding} does not stand any more")
+        await self.check()
+
     def set_interval(self, seconds: float) -> None:
         self._interval_s = seconds
         if self._monitor is not None:
@@ -102,20 +125,16 @@ class Local:
             await self._monitor.close()
         else:
             self._sampler.close()
+        if self._verbs is not None:
+            await self._verbs.close()
 
 
-async def _manager(monitor: Monitor) -> Any:
-    """The benchmarks of this host; their verbs worker is started for the first one, not before."""
-    from agent.benchmarks.manager import Benchmarks
-
+async def _start_verbs() -> VerbsClient:
+    """The verbs worker, started for the first benchmark and not before. Raises Unreachable where there are no verbs."""
     from agent.verbs.client import VerbsClient
 
     verbs = await VerbsClient.start_child()
     if verbs.state != "ok":
         await verbs.close()
         raise Unreachable(f"no benchmark on this host: {verbs.state}", verbs.hint)
-    return Benchmarks(verbs, monitor.read)
-
-
-def _judge() -> Judge | None:
-    return None
+    return verbs

@@ -45,15 +45,16 @@ def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: i
         return fit([(" ", ""), *line], width)
     if width < 60:
         ends = [*(right or tally(store, theme, True)), (f" {time[:5]} ", "")]
-        return spread([(" rdmatop ", "title"), (place, "")], ends, width)
+        begin = [(f" {crumb} ", "title")] if crumb else [(" rdmatop ", "title"), (place, "")]
+        return spread(begin, ends, width)
     left: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
     if store.label and store.node and not crumb:
         left.append((f"  {store.label}", "dim"))
     middle = list(right) if right else [(f"{len(store.rows)} ports  ", ""), *tally(store, theme, False)]
     ends = [*middle, (f"  {interval(seconds)}   {time} ", "")]
-    if length(left) + length(ends) > width:
+    if length(left) + length(ends) + 2 > width:
         left = left[:2]
-    if length(left) + length(ends) > width and not right:
+    if length(left) + length(ends) + 2 > width and not right:
         ends = [*tally(store, theme, True), *ends[-1:]]
     return spread(left, ends, width)
 

@@ -24,7 +24,7 @@ SLOW_FRAMES = 2
 class LeanDriver(LinuxDriver):
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
-        self._file = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+        self._out = self._file = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
         self._parts: list[str] = []
         self._wake_read, self._wake_write = os.pipe()
 
@@ -71,7 +71,7 @@ class LeanDriver(LinuxDriver):
     def close(self) -> None:
         super().close()
         with suppress(OSError):  # the terminal is gone
-            self._file.close()
+            self._out.close()
 
     def run_input_thread(self) -> None:
         """Waits for input without a time-out, but after an escape character that may stand alone."""

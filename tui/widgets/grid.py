@@ -29,6 +29,8 @@ class Column(NamedTuple):
     """What sorting compares; None sorts last."""
     measure: Callable[[Any], str] | None = None
     """The text that must never be cut: the column is as wide as the longest."""
+    least: int = 0
+    """Where there is no room for its width: it may be cut to this one. 0: it is left out."""
     grow: int = 0
     """Up to so many more columns where there is room."""
     what: str = ""
@@ -46,6 +48,7 @@ def place(columns: Sequence[Column], sizes: Mapping[str, int], width: int, first
 
     With `first` the table is scrolled: key columns stay, `first` others are skipped and the rest follows while it fits.
     """
+    sizes = dict(sizes)
     frozen = [c for c in columns if c.frozen]
     others = [c for c in columns if not c.frozen]
     room = width  # a blank at the left, one between columns: a column takes its width and one more
@@ -57,8 +60,9 @@ def place(columns: Sequence[Column], sizes: Mapping[str, int], width: int, first
         room -= sizes[column.key] + 1
     candidates = others[first:] if first else sorted(others, key=lambda c: -c.worth)
     for column in candidates:
-        if sizes[column.key] + 1 > room:
+        if sizes[column.key] + 1 > room and not 0 < column.least < room:
             break
+        sizes[column.key] = min(sizes[column.key], room - 1)
         chosen.append(column)
         room -= sizes[column.key] + 1
     kept = {c.key for c in chosen}

@@ -45,7 +45,7 @@ def sentences(findings: Iterable[Finding], theme: Theme, width: int, height: int
     todo = list(findings)
     while todo:
         lines = sentence(todo[0], theme, width, most)
-        room = height - len(out) - (1 if len(todo) > 1 else 0)
+        room = height - len(out) - (1 if len(todo) > 1 and height > 1 else 0)
         if len(lines) > room and out:
             break
         if room <= 0:
@@ -55,7 +55,7 @@ def sentences(findings: Iterable[Finding], theme: Theme, width: int, height: int
         out.extend(lines)
         todo.pop(0)
     if todo and len(out) < height:
-        out.append(((f"   {len(todo)} more", "dim"), ("  2 Findings", "dim")))
+        out.append(((f"   {len(todo)} more{'  2 Findings' if width >= 30 else ''}", "dim"),))
     return out
 
 

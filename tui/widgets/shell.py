@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from rich.segment import Segment
@@ -34,6 +35,8 @@ from tui.widgets.line import Line
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 SYNC_FROM = 400
 """Bytes from which a frame is wrapped into a synchronized update, where the terminal knows that."""
+CLOSE_S = 2.0
+"""A source that hangs does not keep the terminal."""
 COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
@@ -105,9 +108,11 @@ class Shell(App[int], inherit_bindings=False):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self._spawn(self._follow())
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         for task in self._tasks:
             task.cancel()
+        with suppress(asyncio.TimeoutError, UserError, OSError):
+            await asyncio.wait_for(self.source.close(), CLOSE_S)
 
     # the source's side
 
