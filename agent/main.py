@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -16,10 +15,12 @@ from agent.logs import start_log
 from agent.monitor import Monitor
 from agent.sampler import Sampler
 from agent.server.service import Service, usable_state_dir
+from diagnostics.checks.engine import Judge
 from diagnostics.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from diagnostics.version import VERSION
 
 if TYPE_CHECKING:
+    from agent.membership import Membership
     from agent.verbs.client import VerbsClient
 
 log = logging.getLogger(__name__)
@@ -33,43 +34,50 @@ def run_agent(options: AgentOptions) -> int:
     """Runs until SIGTERM or SIGINT; the exit code. What is wrong with the options is said on stderr."""
     start_log(options.log_level, options.log_format)
     try:
-        check_cluster(options)
         return asyncio.run(_run(options))
     except UserError as error:
         sys.stderr.write(f"rdmatop agent: {error.message}\n" + (f"  {error.hint}\n" if error.hint else ""))
         return error.code
 
 
-def check_cluster(options: AgentOptions) -> None:
-    """This agent publishes nothing yet: raises UserError where it is told to."""
-    if options.publish == "on":
-        raise UserError("--publish on: this version does not publish to a cluster", "leave --publish at auto or off")
-    if options.kubeconfig is not None:
-        log.warning("--kubeconfig %s is not used: this version does not publish to a cluster", options.kubeconfig)
-
-
 async def _run(options: AgentOptions) -> int:
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _listen_to_signals(ended)
     sampler = Sampler(options.root, options.node_name)
+    member = _membership_of(options, sampler.node)
+    if member is not None:
+        sampler.resolve = member.pods.resolve
     state_dir = usable_state_dir(options, DEFAULT_STATE_DIR)
-    service = Service(options, options.node_name or socket.gethostname(), state_dir)
+    service = Service(options, sampler.node, state_dir, member.authorizer if member else None)
     verbs, verbs_state = _verbs_of(options)
     monitor = Monitor(
         sampler,
         interval_s=options.interval,
         verbs=verbs,
         verbs_state=verbs_state,
+        judge=Judge(),
+        on_events=member.tell if member else None,
     )
-    log.info("rdmatop %s reads %s every %g s", VERSION, options.root, options.interval)
+    log.info("rdmatop %s reads %s as node %s, every %g s", VERSION, options.root, sampler.node, options.interval)
     await monitor.start()
     service.start(monitor)
+    if member is not None:
+        member.start(monitor)
     try:
         return await ended
     finally:
         await service.close()
+        if member is not None:
+            await member.close()
         await monitor.close()
         log.info("ended")
+
+
+def _membership_of(options: AgentOptions, node: str) -> Membership | None:
+    from agent.membership import Membership, find_cluster
+
+    config = find_cluster(options)
+    return Membership(config, node, publish=options.publish != "off") if config is not None else None
 
 
 def _listen_to_signals(ended: asyncio.Future[int]) -> None:

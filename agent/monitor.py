@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -97,9 +97,10 @@ class Monitor:
         verbs_state: str = "off",
         benchmarks: Callable[[Callable[[], Awaitable[NodeSnapshot]]], Loopbacks] | None = None,
         judge: Judge | None = None,
+        on_events: Callable[[Sequence[Event]], None] | None = None,
     ) -> None:
         """`verbs_state` says why there is no verbs client; `benchmarks` makes them from a way to read afresh, where
-        they are not those of the verbs client."""
+        they are not those of the verbs client; `on_events` is told what the judge saw begin, change or end."""
         self.interval_s = _checked(interval_s)
         self.latest: NodeSnapshot | None = None
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -109,7 +110,7 @@ class Monitor:
         self.benchmarks: Loopbacks | None = self._benchmarks_of(verbs, benchmarks)
         self._sampler, self._slow_s = sampler, slow_s
         self._verbs, self._verbs_state = verbs, verbs_state
-        self._judge = judge
+        self._judge, self._on_events = judge, on_events
         self._uevents: Uevents | None = None
         self._complaint = ""
         self._sequence = 0
@@ -241,6 +242,8 @@ class Monitor:
         self._sequence += 1
         self.sampled_at = time.monotonic()
         self.events.extend(events)
+        if events and self._on_events is not None:
+            self._on_events(events)
         self.latest = msgspec.structs.replace(snapshot, sequence=self._sequence)
         self._subscriptions.put(self.latest)
         return self.latest

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 
 import msgspec
 
@@ -17,7 +18,7 @@ from agent.server.handlers import Context
 from agent.server.listeners import Listener
 from agent.server.openapi import describe
 from agent.server.sockets import identity, open_tcp, open_unix, remove_unix
-from agent.server.tokens import TokensFile
+from agent.server.tokens import Authorizer, TokensFile
 from diagnostics.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,23 @@ log = logging.getLogger(__name__)
 class Service:
     """The agent's HTTP interface."""
 
-    def __init__(self, options: AgentOptions, host: str, state_dir: str | None) -> None:
-        """Opens the sockets, reads tokens and certificate; raises UserError or Unreachable where that cannot be."""
-        check_authorization(options)
+    def __init__(
+        self,
+        options: AgentOptions,
+        host: str,
+        state_dir: str | None,
+        cluster: Callable[[Authorizer | None], Authorizer] | None = None,
+    ) -> None:
+        """Opens the sockets, reads tokens and certificate; raises UserError or Unreachable where that cannot be.
+
+        `cluster` makes an authorizer that asks the cluster too, after the tokens file.
+        """
         self._options = options
-        self._tokens = TokensFile(options.tokens_file) if options.tokens_file and options.listen else None
+        self._authorizer: Authorizer | None = None
+        if options.listen is not None:
+            check_authorization(options, has_cluster=cluster is not None)
+            tokens = TokensFile(options.tokens_file) if options.tokens_file else None
+            self._authorizer = cluster(tokens) if cluster else tokens
         self._tls = self._tls_of(options, host, state_dir)
         self._tcp = open_tcp(options.listen) if options.listen else None
         try:
@@ -64,7 +77,7 @@ class Service:
             gate = Gate(
                 monitor,
                 self._context,
-                authorizer=self._tokens,
+                authorizer=self._authorizer,
                 anonymous_metrics=self._options.anonymous_metrics,
             )
             self._listen(self._tcp, gate, self._tls)
@@ -98,9 +111,9 @@ class Service:
         return ServerTls(options.tls_cert, options.tls_key, state_dir, host)
 
 
-def check_authorization(options: AgentOptions) -> None:
+def check_authorization(options: AgentOptions, *, has_cluster: bool) -> None:
     """Nobody is let in over TCP unless somebody says who may: raises UserError."""
-    if options.listen is None or options.tokens_file or options.anonymous_metrics:
+    if options.listen is None or options.tokens_file or options.anonymous_metrics or has_cluster:
         return
     raise UserError(
         f"--listen {options.listen} without anybody to say who may ask: no cluster, no tokens file",

@@ -100,7 +100,8 @@ def test_a_wrong_variable_is_named_by_its_own_name():
 
 def test_nobody_listens_without_somebody_to_say_who_may_ask():
     with pytest.raises(UserError, match="tokens"):
-        check_authorization(options("--listen", ":9879"))
-    check_authorization(options("--listen", ":9879", "--anonymous-metrics"))
-    check_authorization(options("--listen", ":9879", "--tokens-file", "/t"))
-    check_authorization(options())
+        check_authorization(options("--listen", ":9879"), has_cluster=False)
+    check_authorization(options("--listen", ":9879"), has_cluster=True)
+    check_authorization(options("--listen", ":9879", "--anonymous-metrics"), has_cluster=False)
+    check_authorization(options("--listen", ":9879", "--tokens-file", "/t"), has_cluster=False)
+    check_authorization(options(), has_cluster=False)
