@@ -152,8 +152,9 @@ class Track:
     def gap(self, at: float) -> None:
         """A tick at which the device could not be read: a point without a rate."""
         self.quality = ["stale"] * len(self.specs)
-        self.fine.add(at, self.risen, self.known, self._none_known)
         self._starts.clear()
+        if at - self.fine.time_of(self.fine.count - 1) >= ROW_S:
+            self.fine.add(at, self.risen, self.known, self._none_known)
 
     def window(self, window_s: float) -> tuple[Ring, int]:
         """The ring that reaches far enough back, and the row in it where the window begins."""

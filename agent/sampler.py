@@ -15,6 +15,7 @@ from agent.readers import assemble, gids, host, problems
 from agent.readers.addresses import fingerprint
 from agent.readers.assemble import Condition
 from agent.readers.device import CLASS, DeviceReader, VerbsPortFacts
+from agent.readers.files import allow_descriptors
 from agent.readers.netlink import Netlink
 from agent.readers.pci import Buses, scan
 from agent.readers.processes import Resolver, Users, read_processes
@@ -35,6 +36,8 @@ FIRST_S = 30.0
 """The first inventory may take so long while it makes progress: tables of 1,024 GIDs, and 128 firmware commands."""
 KEEP_GONE_S = 24 * 3600.0
 DEVICES = 1024
+DESCRIPTORS = 80
+"""Kept of a device: 21 counters, up to 40 hw_counters, state and netdev files, sockets."""
 
 Choice = Literal["all", "none"] | frozenset[tuple[str, int | None]]
 """Which ports' counters a snapshot holds: (device, port), port None for the device's own."""
@@ -225,9 +228,11 @@ class Sampler:
         listed = self.root.find(CLASS)
         self._class_found = listed is not None
         names = (listed or [])[:DEVICES]
-        for name in names:
-            if name not in self._watched:
-                self._watched[name] = Watched(self.root, name)
+        fresh = [name for name in names if name not in self._watched]
+        if fresh:
+            allow_descriptors(DESCRIPTORS * (len(self._watched) + len(fresh)))
+        for name in fresh:
+            self._watched[name] = Watched(self.root, name)
         for name, watched in list(self._watched.items()):
             there = name in names and (watched.reader.exists() or not watched.was_there)
             if there:

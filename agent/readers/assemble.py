@@ -189,6 +189,8 @@ def unread_items(reader: DeviceReader, condition: Condition) -> Iterator[Unread]
         for name, failure in list(group.reader.failures.items()):
             if failure.lasting:
                 yield Unread(device=reader.name, port=group.port, name=name, reason=failure.reason, since=failure.since)
+    for (port, what), failure in reader.missing.items():
+        yield Unread(device=reader.name, port=port, name=what, reason=failure.reason, since=failure.since)
     if condition.stale_since is not None:
         yield Unread(
             device=reader.name,

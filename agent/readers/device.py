@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from agent.readers import gids, netdevs, pci, ports
 from agent.readers.counters import Aer, Ethtool, Folder, Group, PortStatistics, Selected, counter_names, has_counters
-from agent.readers.files import Attributes, Vanished
+from agent.readers.files import Attributes, Failure, Vanished, error_name
 from agent.readers.identity import Identity, read_identity
 from agent.readers.netlink import Netlink
 from agent.readers.root import Root
 from diagnostics.links import traffic_ceiling_gbps
 from diagnostics.model import CounterSource
+from diagnostics.timing import now
 
 Old = dict[tuple[int | None, CounterSource], Group]
 """Groups of the layout before, by port and source: what is still right is kept, with its last reading."""
@@ -68,6 +69,8 @@ class DeviceReader:
         self.identity: Identity | None = None
         self.ports: Mapping[int, PortState] = {}
         self.groups: tuple[Group, ...] = ()
+        self.missing: Mapping[tuple[int, str], Failure] = {}
+        """(port, what) -> why a live host gives none of it: `counters` outside the first network namespace."""
         self.doing = ""
         """What is being read: of a device that hangs, where."""
         self.vanished = False
@@ -281,6 +284,7 @@ class DeviceReader:
         if stamps == self._stamps:
             return
         old: Old = {(group.port, group.source): group for group in self.groups}
+        self.missing = {}
         groups: list[Group] = []
         for number, _ in layout:
             groups += self._port_groups(number, old)
@@ -301,6 +305,8 @@ class DeviceReader:
         folder = f"{self.folder}/ports/{number}"
         if has_counters(self.root, f"{folder}/counters"):
             groups.append(_take(old, number, "counters") or self._folder_group(number, "counters"))
+        else:
+            self._miss(number, "counters", "ENOENT")
         groups += self._hardware_groups(number, folder, old)
         state = self.ports[number]
         netdev = netdevs.statistics_netdev(self.root, self.folder, state.netdev.name if state.netdev else None)
@@ -334,15 +340,21 @@ class DeviceReader:
             return None
         return statistics if statistics.names else None
 
+    def _miss(self, number: int, what: str, reason: str) -> None:
+        if self.root.live:
+            self.missing = {**self.missing, (number, what): Failure(reason, now(), True)}
+
     def _ethtool_group(self, number: int, netdev: str) -> list[Group]:
         try:
             reader = Ethtool(self.root, netdev)
-        except OSError:
+        except OSError as error:
+            self._miss(number, f"ethtool {netdev}", error_name(error))
             return []
         try:
             reader.read()
-        except OSError:
+        except OSError as error:
             reader.close()
+            self._miss(number, f"ethtool {netdev}", error_name(error))
             return []
         return [Group(number, "ethtool", reader)]
 

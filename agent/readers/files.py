@@ -22,6 +22,8 @@ BY_NATURE = frozenset((errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM))
 UNSUPPORTED = frozenset((errno.EINVAL, errno.EOPNOTSUPP, errno.ENODATA, errno.ENOSYS))
 """Of a counter: the device does not have it (sysfs.md 9)."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.5, 300.0
+SPARE_DESCRIPTORS = 512
+"""Left for sockets and everything else of the process."""
 FILES = 1024
 """Counters taken from one folder; mlx5 has 32, EFA 40."""
 
@@ -53,6 +55,18 @@ def parse(data: bytes) -> int:
 
 def error_name(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def allow_descriptors(count: int) -> None:
+    """Raise this process's soft limit of open files, usually 1,024, where `count` kept ones would not fit beside the
+    others; never over the hard limit."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def check_same(root: Root, before: Stamp | None, after: Stamp | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -16,6 +18,7 @@ from agent.readers.counters import Folder
 from agent.readers.files import CounterFiles, Vanished, parse
 from agent.readers.root import Root
 from tests.made_tree import MadeTree
+from tests.shared import ROOT
 
 FOLDER = "sys/counters"
 
@@ -199,3 +202,13 @@ def test_any_bytes_are_a_64_bit_number_or_refused(data: bytes) -> None:
     except ValueError:
         return
     assert 0 <= value < 1 << 64
+
+
+def test_the_limit_of_open_files_is_raised_only_as_far_as_needed() -> None:
+    program = (
+        "import resource as r; from agent.readers.files import allow_descriptors as a;"
+        "r.setrlimit(r.RLIMIT_NOFILE, (256, 2000)); a(0); print(r.getrlimit(r.RLIMIT_NOFILE)[0]);"
+        "a(640); print(r.getrlimit(r.RLIMIT_NOFILE)[0]); a(10**6); print(r.getrlimit(r.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["512", "1152", "(2000, 2000)"]
