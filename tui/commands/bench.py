@@ -14,6 +14,7 @@ from diagnostics.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
     EXIT_UNREACHABLE,
+    Unreachable,
     UserError,
 )
 from diagnostics.model import Benchmark, BenchmarkRequest, Problem
@@ -82,17 +83,26 @@ def run(found: argparse.Namespace, options: Options) -> int:
     if found.what not in KINDS:
         raise unknown("benchmark", found.what, KINDS)
     requests = requests_of(found)
-    source = open_once(options)
-    progress = Progress(found)
     try:
-        ran = source.run_benchmarks(requests, progress.show)
-    finally:
-        progress.clear()
-        source.close()
+        ran = _run(requests, options, Progress(found))
+    except Unreachable as error:
+        if found.format in ("json", "yaml"):  # nobody could measure: a script still gets an envelope that says so
+            why = Problem(source="benchmarks", message=error.message, hint=error.hint or None)
+            output.write(_text(found, (), (why,)))
+        raise
     errors = (*ran.errors, *(problem for item in ran.items if (problem := _problem(item)) is not None))
     output.say_problems(errors)
     output.write(_text(found, ran.items, errors))
     return exit_code(ran, found.strict)
+
+
+def _run(requests: tuple[BenchmarkRequest, ...], options: Options, progress: Progress) -> Ran:
+    source = open_once(options)
+    try:
+        return source.run_benchmarks(requests, progress.show)
+    finally:
+        progress.clear()
+        source.close()
 
 
 # What is asked

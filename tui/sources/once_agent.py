@@ -68,7 +68,8 @@ class AgentOnce:
                     raise Unreachable(f"{self.label} ended the stream", "is it being restarted? ask again")
                 seen = self._decode(line, NodeSnapshot)
                 # A silent agent repeats its last line; one that samples faster than we show is thinned.
-                if seen.sequence != last and time.monotonic() >= due - interval_s / 4:
+                slower = (seen.interval_s or 0.0) >= interval_s
+                if seen.sequence != last and (slower or time.monotonic() >= due - interval_s / 4):
                     due, last = time.monotonic() + interval_s, seen.sequence
                     yield seen
 
