@@ -10,8 +10,8 @@ import msgspec
 
 from diagnostics.timing import rfc3339
 
-REPEAT_S = 10.0
-"""The same warning is written at most once in this time."""
+WINDOW_S = 10.0
+BURST = 10
 
 
 class TextLines(logging.Formatter):
@@ -38,20 +38,22 @@ class JsonLines(logging.Formatter):
 
 
 class Repeats(logging.Filter):
-    """Drops a warning that was written less than `REPEAT_S` ago: a client cannot fill the log."""
+    """Lets one place in the code warn `BURST` times in `WINDOW_S`: a client cannot fill the log."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._written: dict[tuple[str, int], float] = {}
+        self._told: dict[tuple[str, int], tuple[float, int]] = {}
+        """Place -> when its window began, and how often it warned since."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
         place = (record.pathname, record.lineno)
-        if record.created - self._written.get(place, -REPEAT_S) < REPEAT_S:
-            return False
-        self._written[place] = record.created
-        return True
+        began, times = self._told.get(place, (record.created, 0))
+        if not 0 <= record.created - began < WINDOW_S:  # a clock that was set back begins anew
+            began, times = record.created, 0
+        self._told[place] = (began, times + 1)
+        return times < BURST
 
 
 def start_log(level: str, form: str) -> None:
