@@ -244,12 +244,12 @@ class History:
             ]
         return iter(rows)
 
-    def group_delta(self, key: GroupKey, window_s: float) -> list[float | None]:
-        """The same for a whole group, in the order of its counters, scale applied; None where nothing is known."""
+    def group_delta(self, key: GroupKey, specs: tuple[CounterSpec, ...], window_s: float) -> list[float | None]:
+        """Delta of a whole group, in the order of `specs`, scale applied; None where nothing is known."""
         with self._lock:
             track = self._tracks.get(key)
-            if track is None or not track.fine.count:
-                return []
+            if track is None or track.specs is not specs or not track.fine.count:
+                return [None] * len(specs)
             ring, number = track.window(window_s)
             before = ring.totals(number)
             columns = zip(track.specs, track.risen, before.risen, track.known, before.known, strict=True)
@@ -258,11 +258,13 @@ class History:
                 for spec, risen, was, known, was_known in columns
             ]
 
-    def group_sum(self, key: GroupKey, places: Sequence[int], window_s: float) -> float | None:
-        """The rises of these counters of a group added up; None where none is known."""
+    def group_sum(
+        self, key: GroupKey, specs: tuple[CounterSpec, ...], places: Sequence[int], window_s: float
+    ) -> float | None:
+        """The raw rises of the counters at these places of a group added up; None where none is known."""
         with self._lock:
             track = self._tracks.get(key)
-            if track is None or not track.fine.count or not places:
+            if track is None or track.specs is not specs or not track.fine.count or not places:
                 return None
             ring, number = track.window(window_s)
             before = ring.totals(number)

@@ -377,8 +377,8 @@ class Sampler:
         found = [problem for each in self._sorted() for problem in problems.of_device(each)]
         if self._process_problem is not None:
             found.append(self._process_problem)
-        if self._host_worker.error is not None:
-            found.append(Problem(source="host", message=f"could not be read: {self._host_worker.error}"))
+        found += problems.of_worker("host", self._host_worker, self._deadline_s)
+        found += problems.of_worker("processes", self._process_worker, self._deadline_s)
         if not self._watched:
             found.append(problems.no_device(self.node, self.root, self._host, listed=self._class_found))
         return tuple(found)

@@ -126,12 +126,14 @@ def errors_per_minute(device: str, groups: Iterable[Group], history: History) ->
     total_risen: float | None = None
     seen: set[str] = set()
     for group in groups:
-        if group.reading is None:
+        reading = group.reading
+        if reading is None:
             continue
-        errors = plan_of(group.source, group.reading.block.specs).errors
+        specs = reading.block.specs
+        errors = plan_of(group.source, specs).errors
         places = [place for name, place in errors.items() if name not in seen]  # two folders may hold the same one
         seen.update(errors)
-        risen = history.group_sum((device, group.port, group.source), places, MINUTE_S)
+        risen = history.group_sum((device, group.port, group.source), specs, places, MINUTE_S)
         if risen is not None:
             total_risen = (total_risen or 0.0) + risen
     return total_risen
@@ -159,7 +161,7 @@ def counter_items(
     if reading is None:
         return
     specs, values = reading.block.specs, reading.block.values
-    rises = history.group_delta((reader.name, group.port, group.source), MINUTE_S) or [None] * len(specs)
+    rises = history.group_delta((reader.name, group.port, group.source), specs, MINUTE_S)
     failures, stale = group.reader.failures, condition.stale_since is not None
     columns = zip(specs, values, reading.rates.per_second, reading.rates.quality, rises, strict=True)
     for place, (spec, value, per_second, quality, rise) in enumerate(columns):

@@ -153,8 +153,10 @@ def node_name(root: Root, given: str | None) -> str:
         return given
     if root.live:
         return os.environ.get("NODE_NAME") or os.uname().nodename
-    return root.read_fact("etc/hostname") or os.path.basename(root.path) or "capture"
+    told = root.read_fact("etc/hostname") if root.is_file("etc/hostname") else None
+    return told or os.path.basename(root.path) or "capture"
 
 
 def read_boot_id(root: Root) -> str | None:
-    return root.read_fact("proc/sys/kernel/random/boot_id")
+    name = "proc/sys/kernel/random/boot_id"
+    return root.read_fact(name) if root.is_file(name) else None

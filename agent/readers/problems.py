@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.readers.device import CLASS
 from agent.readers.root import Root
 from agent.readers.watched import Watched
+from agent.readers.worker import Worker
 from diagnostics.model import Host, Problem
 
 
@@ -20,9 +21,15 @@ def of_device(watched: Watched) -> list[Problem]:
                 hint="firmware that does not answer: see the kernel log; a reset of the device ends it",
             )
         ]
-    if watched.worker.error is not None and watched.worker.idle():
-        error = watched.worker.error
-        return [Problem(source=name, message=f"could not be read: {type(error).__name__}: {error}")]
+    return of_worker(name, watched.worker, float("inf"))
+
+
+def of_worker(source: str, worker: Worker, patience_s: float) -> list[Problem]:
+    """Of the host's or the processes' reader."""
+    if worker.hangs(patience_s):
+        return [Problem(source=source, message="a read hangs; what is shown is from before")]
+    if worker.error is not None:
+        return [Problem(source=source, message=f"could not be read: {type(worker.error).__name__}: {worker.error}")]
     return []
 
 

@@ -149,6 +149,13 @@ class Root:
         except OSError:
             return False
 
+    def is_file(self, name: str) -> bool:
+        """Whether reading it cannot wait for anybody: no FIFO, no device."""
+        try:
+            return stat.S_ISREG(os.stat(self.real(name)).st_mode)
+        except OSError:
+            return False
+
     def stamp(self, name: str) -> Stamp | None:
         """What changes when a file of this folder is made, removed or replaced; None where it is missing."""
         try:

@@ -51,6 +51,10 @@ class Worker:
             return True
         return False
 
+    def hangs(self, patience_s: float) -> bool:
+        """Whether the job has been running for longer than that."""
+        return not self.idle() and self.busy_since is not None and time.monotonic() - self.busy_since > patience_s
+
     def idle(self) -> bool:
         return self.wait(0.0)
 

@@ -177,10 +177,18 @@ def test_totals_are_what_a_baseline_adds_up(feed: Feed) -> None:
 def test_group_answers_agree_with_single_ones(feed: Feed) -> None:
     for second in range(20):
         feed.read(10 * second, second, None)
-    assert feed.history.group_delta(KEY, 5) == [200.0, 5.0, None]
-    assert feed.history.group_sum(KEY, [1, 2], 5) == 5.0
-    assert feed.history.group_sum(KEY, [2], 5) is None
-    assert feed.history.group_delta(("x", 1, "counters"), 5) == []
+    assert feed.history.group_delta(KEY, SPECS, 5) == [200.0, 5.0, None]
+    assert feed.history.group_sum(KEY, SPECS, [1, 2], 5) == 5.0
+    assert feed.history.group_sum(KEY, SPECS, [2], 5) is None
+    assert feed.history.group_delta(("x", 1, "counters"), SPECS, 5) == [None, None, None]
+
+
+def test_a_layout_newer_than_the_ring_is_unknown_and_never_misread(feed: Feed) -> None:
+    for second in range(3):
+        feed.read(second, second, 0)
+    newer = (spec_of("VL15_dropped", "counters"), *SPECS)
+    assert feed.history.group_delta(KEY, newer, 60) == [None] * 4
+    assert feed.history.group_sum(KEY, newer, [0, 3], 60) is None
 
 
 def test_480_counters_over_ten_minutes_take_less_than_12_mib() -> None:

@@ -14,6 +14,7 @@ from agent.sampler import Sampler
 from agent.verbs.protocol import VerbsFacts, VerbsGid, VerbsPort
 from diagnostics.model import NodeSnapshot
 from tests.made_tree import MadeTree
+from tests.shared import shared_path
 
 SLOT = "pci0000:37/0000:37:01.0/0000:3a:00.0/0000:3b:00.0"
 GEN5 = {"current_link_speed": "32.0 GT/s PCIe", "max_link_speed": "32.0 GT/s PCIe", "current_link_width": "16", "max_link_width": "16"}  # fmt: skip  # noqa: E501
@@ -328,3 +329,13 @@ def test_pci_addresses() -> None:
     assert pci.is_address("10000:e1:00.7")
     for text in ("pci0000:37", "0000:3b:00", "0000:80:02.2:pcie01", "..", ""):
         assert not pci.is_address(text)
+
+
+def test_captured_ethtool_outputs() -> None:
+    whole = parse_capture(shared_path("data/captures/ethtool/mlx5-S-cx4lx.txt").read_text())
+    assert whole["tx_bytes_phy"] == 2662454044895
+    assert whole["rx_vport_rdma_unicast_bytes"] == 0
+    assert not [name for name in whole if of_channel(name)]
+    part = parse_capture(shared_path("data/captures/ethtool/mlx5-S-pause-cx4lx.txt").read_text())
+    assert (part["tx_global_pause"], part["tx_pci_signal_integrity"]) == (1266552, 3)
+    assert all(name.isidentifier() for name in part)

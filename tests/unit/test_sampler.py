@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 from agent.sampler import Sampler
 from diagnostics.model import Counter, Device, NodeSnapshot, Port
 from tests.made_tree import MadeTree
+from tests.shared import ROOT
 
 DEADLINE_S = 0.3
 
@@ -234,7 +237,7 @@ def test_which_counters_a_snapshot_holds(sampler: Sampler) -> None:
 def test_ethtool_of_a_capture_and_what_it_adds_up_to(sampler: Sampler, made: MadeTree) -> None:
     made.write("sys/class/net/eth0/operstate", "up")
     made.write("sys/class/infiniband/mlx5_0/device/net/eth0/address", "aa")
-    stats = "NIC statistics:\n     rx_prio3_pause: {}\n     tx_global_pause: 4\n     rx3_packets: 9\n     rx_discards_phy: 0\n"  # noqa: E501
+    stats = "NIC statistics:\n     rx_prio3_pause: {}\n     tx_global_pause: 4\n     rx3_packets: 9\n     rx_discards_phy: 0\n"  # noqa: E501  # noqa: E501
     made.write("ethtool/eth0.txt", stats.format(10))
     sampler.refresh()
     found = look(sampler)
@@ -371,3 +374,49 @@ def test_many_devices_coming_and_going_while_read(made: MadeTree) -> None:
     sampler.refresh()
     assert [d.gone_since for d in look(sampler).devices] == [None] * 4
     sampler.close()
+
+
+def test_host_files_that_hang_hold_up_nothing_else(made: MadeTree) -> None:
+    made.device("mlx5_0")
+    fifo = made.write("proc/modules", "")
+    made.write("etc/hostname", "")
+    made.hang("proc/modules")
+    made.hang("etc/hostname")
+    sampler = Sampler(str(made.path), deadline_s=DEADLINE_S)
+    began = time.monotonic()
+    sampler.refresh()
+    found = look(sampler)
+    sampler.refresh()
+    assert time.monotonic() - began < 4 * DEADLINE_S
+    assert found.node.node == "node-a"
+    assert port(found, "mlx5_0").state == "ACTIVE"
+    assert [e.source for e in sampler.snapshot().errors] == ["host"]
+    sampler.close()
+    let_go(fifo, b"")
+
+
+def test_a_single_look_imports_little() -> None:
+    """What a one-shot command pays for: nothing of the screens, the server, the cluster or the verbs."""
+    program = (
+        "import sys; import msgspec, argparse; before = set(sys.modules);"
+        "from agent.sampler import Sampler; s = Sampler(sys.argv[1]); s.refresh(); s.tick(); s.snapshot(); s.close();"
+        "print(*sorted(m for m in set(sys.modules) - before if not m.startswith(('agent', 'diagnostics'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "/"], capture_output=True, text=True, check=True, cwd=ROOT)
+    allowed = "_socket _struct array errno fcntl pwd resource select selectors socket struct"
+    assert set(done.stdout.split()) <= set(allowed.split())
+
+
+def test_a_reader_that_breaks_is_said_and_goes_on(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    look(sampler)
+    reader = sampler._watched["mlx5_0"].reader
+
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "tick", broken)
+        found = look(sampler)
+    assert [(e.source, "made to fail" in e.message) for e in found.errors] == [("devices/mlx5_0", True)]
+    assert counter(found, "mlx5_1", "port_xmit_data").quality == "ok"
+    assert look(sampler).errors == ()
