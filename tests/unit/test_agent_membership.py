@@ -1,0 +1,125 @@
+"""An agent with a kubeconfig: who may ask is what the API server says, and the node is published to it.
+
+The API server here only keeps what it is told; the real one is asked in tests/kube.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from agent.config import Address, AgentOptions
+from agent.membership import Membership, find_cluster
+from agent.monitor import Monitor
+from agent.server.service import Service
+from diagnostics.errors import UserError
+from diagnostics.model import Event
+from tests.unit.fake_node import FakeJudge, FakeSampler, struct
+from tests.unit.live_agent import Agent, ask
+
+GOOD = "a-token-of-a-service-account"
+
+
+@asynccontextmanager
+async def api_server():
+    """Its address and the requests it got; `GOOD` is somebody who may only get."""
+    told: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        told.append((request.method, request.path))
+        body = msgspec.json.decode(await request.read() or b"{}")
+        if request.path.endswith("/tokenreviews"):
+            known = body["spec"]["token"] == GOOD
+            status = {"authenticated": known, "audiences": ["rdmatop"], "user": {"username": "vera"}}
+            return web.json_response({"status": status})
+        if request.path.endswith("/subjectaccessreviews"):
+            allowed = body["spec"]["nonResourceAttributes"]["verb"] == "get"
+            return web.json_response({"status": {"allowed": allowed}}, status=201)
+        return web.json_response({"metadata": {"name": "n1", "uid": "u1"}, "items": []})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", told
+    finally:
+        await runner.cleanup()
+
+
+def kubeconfig(folder, server: str) -> str:
+    path = folder / "kubeconfig"
+    path.write_text(
+        f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
+        f"clusters: [{{name: k, cluster: {{server: '{server}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+    )
+    return str(path)
+
+
+async def test_the_cluster_says_who_may_ask_and_hears_of_the_node(tmp_path):
+    async with api_server() as (server, told):
+        options = AgentOptions(
+            socket=str(tmp_path / "s"),
+            listen=Address("127.0.0.1", 0),
+            tls=False,
+            kubeconfig=kubeconfig(tmp_path, server),
+        )
+        member = Membership(find_cluster(options), "n1", publish=True)
+        service = Service(options, "n1", None, member.authorizer)
+        event = struct(
+            Event, node="n1", time="2026-11-24T12:00:00.000Z", check="link-down", kind="started", message="x"
+        )
+        judge = FakeJudge((), (event,))
+        monitor = Monitor(FakeSampler(), interval_s=0.5, judge=judge, on_events=member.tell)
+        await monitor.start()
+        service.start(monitor)
+        member.start(monitor)
+        await anext(monitor.subscribe())
+        agent = Agent(monitor, None, service, options.socket, service.tcp_address[1], False)
+        try:
+            assert (await ask(agent, "/v1/summary", tcp=True, token=GOOD)).status == 200
+            assert (await ask(agent, "/v1/summary", tcp=True, token="a-token-of-nobody")).error == "unauthorized"
+            assert (await ask(agent, "/v1/benchmarks", method="POST", tcp=True, token=GOOD)).error == "forbidden"
+            for _ in range(100):
+                if any("rdmanodes" in path for _, path in told):
+                    break
+                await asyncio.sleep(0.05)
+            paths = {path for _, path in told}
+            assert any("rdmanodes" in path for path in paths)
+            assert "/api/v1/pods" in paths
+        finally:
+            await service.close()
+            await member.close()
+            await monitor.close()
+
+
+async def test_while_the_api_server_is_away_nobody_new_is_let_in(tmp_path):
+    config = find_cluster(AgentOptions(kubeconfig=kubeconfig(tmp_path, "http://127.0.0.1:1")))
+    options = AgentOptions(socket=str(tmp_path / "s"), listen=Address("127.0.0.1", 0), tls=False)
+    member = Membership(config, "n1", publish=False)
+    service = Service(options, "n1", None, member.authorizer)
+    monitor = Monitor(FakeSampler())
+    await monitor.start()
+    service.start(monitor)
+    agent = Agent(monitor, None, service, options.socket, service.tcp_address[1], False)
+    try:
+        assert (await ask(agent, "/v1/summary", tcp=True, token=GOOD)).error == "cannot-ask"
+    finally:
+        await service.close()
+        await member.close()
+        await monitor.close()
+
+
+def test_a_cluster_that_is_asked_for_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert find_cluster(AgentOptions()) is None
+    with pytest.raises(UserError, match="no cluster"):
+        find_cluster(AgentOptions(publish="on"))
+    with pytest.raises(UserError, match="none"):
+        find_cluster(AgentOptions(kubeconfig=str(tmp_path / "none")))
