@@ -73,7 +73,7 @@ def read_modules(root: Root) -> dict[str, str | None]:
     found = {}
     for name in MODULES:
         version = root.read_fact(f"sys/module/{name}/version")
-        if version or name in loaded or root.is_dir(f"sys/module/{name}/holders"):
+        if version or name in loaded or root.is_dir(f"sys/module/{name}"):
             found[name] = version
     return found
 

@@ -64,11 +64,21 @@ class Root:
         if self.live:
             return self._prefix + name
         folder, _, last = name.rpartition("/")
-        known = self._folders.get(folder)
+        return self._step(self._folder(folder), last)
+
+    def _folder(self, name: str) -> str:
+        """Where a folder of a capture really is; one look at each part of its path, and none at what is known."""
+        if not name:
+            return self.path
+        known = self._folders.get(name)
         if known is None:
-            known = self._folders[folder] = self._inside(self._prefix + folder)
-        path = f"{known}/{last}"
-        return self._inside(path) if last == ".." or os.path.islink(path) else path
+            above, _, last = name.rpartition("/")
+            known = self._folders[name] = self._step(self._folder(above), last)
+        return known
+
+    def _step(self, folder: str, last: str) -> str:
+        path = f"{folder}/{last}"
+        return self._inside(path) if last in ("..", ".") or os.path.islink(path) else path
 
     def _inside(self, path: str) -> str:
         real = os.path.realpath(path)
@@ -83,10 +93,13 @@ class Root:
 
     def resolved(self, name: str) -> str | None:
         """The name, relative to the root, that links end at; None where that is outside."""
-        real = os.path.realpath(self._prefix + name)
-        if real == self.path:
-            return ""
-        return real[len(self._prefix) :] if real.startswith(self._prefix) else None
+        if self.live:
+            return os.path.realpath(self._prefix + name)[1:]
+        try:
+            real = self._folder(name)
+        except OSError:
+            return None
+        return real[len(self._prefix) :]
 
     def link(self, name: str) -> str | None:
         """The last part of what the link `name` points to: `driver` -> `mlx5_core`. It may dangle."""
