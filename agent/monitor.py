@@ -135,7 +135,9 @@ class Monitor:
     @property
     def verbs_state(self) -> str:
         """`ok`, or why there is no benchmark."""
-        return self._verbs.state if self._verbs else self._verbs_state
+        if self._verbs is None:
+            return self._verbs_state
+        return self._complaint or self._verbs.state
 
     def subscribe(self) -> Subscription:
         """An async iterator of snapshots, the latest first; a slow reader skips what it missed."""

@@ -240,3 +240,22 @@ async def test_uevents_bring_an_inventory_but_a_storm_brings_no_storm_of_them():
         await asyncio.sleep(1.5)
         assert sampler.refreshes == 2
     kernel.close()
+
+
+async def test_why_there_are_no_verbs_is_said_until_there_are():
+    class Verbs:
+        state, closed = "ok", False
+
+        async def devices(self):
+            raise Unreachable("ib_uverbs is not loaded")
+
+        async def close(self):
+            self.closed = True
+
+    verbs = Verbs()
+    async with running(FakeSampler(), interval_s=0.2, verbs=verbs, benchmarks=FakeBenchmarks) as monitor:
+        subscription = monitor.subscribe()
+        await anext(subscription)
+        await anext(subscription)
+        assert monitor.latest.agent.verbs == "ib_uverbs is not loaded"
+    assert verbs.closed
