@@ -141,6 +141,7 @@ class Store:
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         """What was seen since the screen opened, newest first."""
         self._held: NodeSnapshot | None = None
+        self._findings: list[Finding] = []
         self._known: set[str] = set()
         """Devices that have or had a port."""
         self._states: dict[Identity, str] = {}
@@ -197,6 +198,8 @@ class Store:
         self._states = states
 
     def _show(self, snapshot: NodeSnapshot, found: list[Found]) -> None:
+        if self.snapshot is None or self.snapshot.findings != snapshot.findings:
+            self._findings = order_findings(snapshot.findings)
         self.snapshot = snapshot
         rows: dict[Identity, PortRow] = {}
         for identity, port, device in found:
@@ -231,7 +234,7 @@ class Store:
 
     @property
     def findings(self) -> list[Finding]:
-        return order_findings(self.snapshot.findings) if self.snapshot else []
+        return self._findings
 
     @property
     def processes(self) -> tuple[Process, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
 from agent.readers.traffic import SUMS
-from diagnostics.model import Counter, Finding
+from diagnostics.model import Finding
 from tui.screens.base import ListScreen
 from tui.screens.columns import PORT_COLUMNS
 from tui.screens.empty import no_device, waiting
@@ -15,7 +17,7 @@ from tui.widgets.grid import Cell, Grid
 from tui.widgets.line import BLANK, Line, Span, fit
 from tui.widgets.listing import Listing, Traits
 from tui.widgets.sentences import sentences
-from tui.widgets.values import UNKNOWN, clock, short, whole
+from tui.widgets.values import clock, short, whole
 
 
 def _text(row: PortRow) -> str:
@@ -59,6 +61,9 @@ class Fabric(ListScreen):
         super().__init__(session)
         self.listing = Listing[PortRow](PORTS)
         self.grid = Grid(PORT_COLUMNS, self.listing, _note)
+        self._total: tuple[Any, Line] = (None, BLANK)
+        self._said: tuple[Any, list[Line]] = (None, [])
+        """Findings and their lines: made anew when they change."""
 
     @property
     def crumb(self) -> str:
@@ -115,8 +120,7 @@ class Fabric(ListScreen):
         if not store.rows:
             return no_device(store.snapshot, width)
         theme = self.session.theme
-        findings = [f for f in store.findings if not f.acknowledged]
-        below = self._below(findings, width, height)
+        below = self._below(width, height)
         strip = [self._totals(width)] if width >= 60 and height >= 16 else []
         narrowed = self.narrowed()
         table = height - len(below) - len(strip) - bool(narrowed)
@@ -138,14 +142,17 @@ class Fabric(ListScreen):
         fine = all(row_health(row) in ("healthy", "spare") for row in rows)
         return f"   {len(rows)} more" + (", all fine" if fine else "")
 
-    def _below(self, findings: list[Finding], width: int, height: int) -> list[Line]:
+    def _below(self, width: int, height: int) -> list[Line]:
         """The worst findings; they may take half of the body, and on a small one only what the table leaves."""
-        if not findings or height < 3:
-            return []
         rows = len(self.listing.order) + 1
         room = max(height // 2 if height >= 12 else height // 3, height - rows - 3)
-        lines = sentences(findings, self.session.theme, width, room, 3 if height >= 8 else 1)
-        return [BLANK, *lines] if height >= 8 else lines
+        findings = self.session.store.findings
+        given = (width, height, room, self.session.theme, findings)
+        if self._said[0] != given:
+            open_ = [f for f in findings if not f.acknowledged]
+            lines = sentences(open_, self.session.theme, width, room, 3 if height >= 8 else 1) if height >= 3 else []
+            self._said = (given, [BLANK, *lines] if lines and height >= 8 else lines)
+        return self._said[1]
 
     def _totals(self, width: int) -> Line:
         """The selected port in a line: errors, discards, ECN and PFC, total and rate, whatever columns there are."""
@@ -154,24 +161,38 @@ class Fabric(ListScreen):
             return BLANK
         counters = self.session.store.counters(row.identity[1], row.facts.port)
         spans: list[Span] = [(f" {row.name}", "title"), (" in total", "dim")]
-        for title, counts in TOTALS:
-            values = [c.value for c in counters if c.value is not None and counts(c)]
-            spans += [(f"  {title} ", "dim"), (_total(values), "")]
-        return fit(spans, width)
+        values = tuple((c.name, c.class_, c.value) for c in counters)
+        if self._total[0] != (row.name, width, values):
+            self._total = ((row.name, width, values), fit([*spans, *totals(values)], width))
+        return self._total[1]
 
 
-TOTALS: tuple[tuple[str, Callable[[Counter], bool]], ...] = (
-    ("errors", lambda c: c.class_ == "error"),
-    ("discards", lambda c: SUMS["discards_per_second"](c.name)),
-    ("ECN", lambda c: SUMS["ecn_per_second"](c.name)),
-    ("PFC", lambda c: SUMS["pause_per_second"](c.name)),
-    ("CNP", lambda c: SUMS["cnp_per_second"](c.name)),
+TOTALS = (
+    ("errors", "errors_per_minute"),
+    ("discards", "discards_per_second"),
+    ("ECN", "ecn_per_second"),
+    ("PFC", "pause_per_second"),
+    ("CNP", "cnp_per_second"),
 )
 """What the columns show a second, as totals of the selected port."""
 
 
-def _total(values: list[int]) -> str:
-    if not values:
-        return UNKNOWN
-    text = whole(sum(values))
-    return text if len(text) < 10 else short(sum(values))
+@lru_cache(4096)
+def _sums_of(name: str, class_: str) -> tuple[str, ...]:
+    """The columns that a counter is added to."""
+    found = [column for column, counts in SUMS.items() if counts(name)]
+    return (*found, "errors_per_minute") if class_ == "error" else tuple(found)
+
+
+def totals(values: Iterable[tuple[str, str, int | None]]) -> list[Span]:
+    """`errors 48,331  discards 12 …` of (name, class, value) of counters; `-` where none is known."""
+    sums: dict[str, int] = {}
+    for name, class_, value in values:
+        if value is not None:
+            for column in _sums_of(name, class_):
+                sums[column] = sums.get(column, 0) + value
+    out: list[Span] = []
+    for title, column in TOTALS:
+        text = whole(sums.get(column))
+        out += [(f"  {title} ", "dim"), (text if len(text) < 10 else short(sums[column]), "")]
+    return out

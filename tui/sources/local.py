@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from agent.sampler import Choice, Sampler
+from agent.sampler import Sampler
 from diagnostics.errors import Unreachable, UserError
-from diagnostics.model import Benchmark, BenchmarkRequest, Event, Finding, NodeSnapshot, Series
+from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot, Series
 from tui.options import Options
 from tui.sources.base import Outage
+from tui.sources.once_local import _need_tree
 
 if TYPE_CHECKING:
     from agent.monitor import Monitor
@@ -17,38 +18,18 @@ if TYPE_CHECKING:
     from diagnostics.checks.engine import Judge
 
 
-class Judged(Sampler):
-    """A sampler whose snapshots hold what is to be said of them.
-
-    They hold all counters, whatever is looked at: a flap or a counter at its end is seen on every port.
-    """
-
-    judge: Judge | None = None
-    begun: tuple[Event, ...] = ()
-    """What the last judging saw begin, change or end."""
-
-    def snapshot(self, counters: Choice = "all") -> NodeSnapshot:
-        found = super().snapshot(counters)
-        if self.judge is None:
-            return found
-        judged, events = self.judge.step(found, self.history)
-        self.begun = tuple(events)
-        return judged
-
-    def told(self, snapshot: NodeSnapshot, _windows: object) -> tuple[tuple[Finding, ...], tuple[Event, ...]]:
-        """For the monitor: what `snapshot` has concluded, ports' health and expectations included."""
-        return snapshot.findings, self.begun
-
-
 class Local:
-    """Raises UserError for a root that is no tree."""
+    """Raises Unreachable for a root that is no tree."""
 
     def __init__(self, options: Options) -> None:
-        self._sampler = Judged(options.root, options.node_name)
         self._live = options.root == "/"
+        if not self._live:
+            _need_tree(options.root)
+        self._sampler = Sampler(options.root, options.node_name)
         self.label = "this host" if self._live else f"capture {options.root}"
         self._interval_s = options.interval_s
         self._monitor: Monitor | None = None
+        self._judge: Judge | None = None
         self._verbs: VerbsClient | None = None
 
     def first(self) -> NodeSnapshot:
@@ -61,20 +42,20 @@ class Local:
         from agent.monitor import Monitor
         from diagnostics.checks.engine import Judge
 
-        self._sampler.judge = Judge()
+        self._judge = Judge()
         self._monitor = Monitor(
             self._sampler,
             interval_s=self._interval_s,
             verbs_state="off until a benchmark is started",
-            judge=self._sampler.told,
+            judge=self._judge,
         )
         subscription = self._monitor.subscribe()
         await self._monitor.start()
         async for snapshot in subscription:
             yield snapshot
 
-    def focus(self, device: str | None, port: int | None) -> None:
-        """Every snapshot holds all counters."""
+    def focus(self, _device: str | None, _port: int | None) -> None:
+        """Every snapshot holds all counters: a flap, or a counter at its end, is judged on every port."""
 
     async def history(self, device: str, port: int | None, names: tuple[str, ...], seconds: int) -> list[Series]:
         found = [self._sampler.history.series(device, port, name, seconds) for name in names]
@@ -110,8 +91,7 @@ class Local:
             await self._monitor.read()
 
     async def acknowledge(self, finding: str) -> None:
-        judge = self._sampler.judge
-        if judge is None or judge.acknowledge(finding) is None:
+        if self._judge is None or self._judge.acknowledge(finding) is None:
             raise UserError(f"{finding} does not stand any more")
         await self.check()
 

@@ -114,6 +114,7 @@ class Grid:
         self.first = 0
         self.placed: list[Placed] = []
         self.height = 0
+        self._bar: tuple[Line, Line] = ((), ())
         self._measured = -1
         self._sizes: dict[str, int] = {}
         self._layout: tuple[Any, ...] = ()
@@ -136,8 +137,13 @@ class Grid:
             kept = old.get(key)
             line = kept[1] if kept is not None and kept[0] == row else self._row(row, theme, width)
             self._lines[key] = (row, line)
-            lines.append(over(line, width) if index == cursor else line)
+            lines.append(self._under_cursor(line, width) if index == cursor else line)
         return lines
+
+    def _under_cursor(self, line: Line, width: int) -> Line:
+        if self._bar[0] is not line:
+            self._bar = (line, over(line, width))
+        return self._bar[1]
 
     def _lay_out(self, theme: Any, visible: Sequence[Any], width: int) -> None:
         """All rows are measured when the order is new; else those on the screen, so that nothing on it is cut."""
