@@ -56,6 +56,9 @@ struct pair {
 	struct ibv_qp_init_attr init;
 	struct receive *receives;
 	uint32_t peer, head, tail, mask;
+	enum ibv_wr_opcode next_opcode; /* of the request that the ibv_wr_* calls put together */
+	uint32_t next_rkey;
+	uint64_t next_addr;
 };
 struct foreign { uint32_t rkey; uint64_t base, length; char *here; };
 
@@ -408,11 +411,10 @@ static long misbehave(void) /* what the fault makes of the next message: -1 noth
 	return fault_kind == WC ? fault_number : fault_kind == FLIP ? -1 : 0;
 }
 
-static inline int carry_out(struct pair *p, const struct ibv_send_wr *wr)
+/* plain values and inline, as everything here is charged to whoever is measured on this device */
+static inline __attribute__((always_inline)) int carry_out(struct pair *p, enum ibv_wr_opcode what, uint64_t wr_id,
+	unsigned flags, char *data, uint32_t length, uint64_t remote, uint32_t rkey)
 {
-	int opcode = wr->opcode == IBV_WR_RDMA_READ ? IBV_WC_RDMA_READ : wr->opcode == IBV_WR_SEND ? IBV_WC_SEND : IBV_WC_RDMA_WRITE;
-	char *data = (char *)wr->sg_list->addr;
-	uint32_t length = wr->sg_list->length;
 	long status = 0;
 	if (slow) {
 		status = misbehave();
@@ -420,26 +422,57 @@ static inline int carry_out(struct pair *p, const struct ibv_send_wr *wr)
 		if (status >= 0 && fault_kind == STALL) return 0;
 		if (status < 0) status = 0;
 	}
-	if (!status && wr->opcode == IBV_WR_SEND) {
-		status = deliver(p, data, length);
-	} else if (!status && moves_bytes) {
-		char *far = reach(wr->wr.rdma.remote_addr, wr->wr.rdma.rkey);
-		if (wr->opcode == IBV_WR_RDMA_READ) memcpy(data, far, length);
+	if (what == IBV_WR_SEND) {
+		if (!status) status = deliver(p, data, length);
+	} else if (moves_bytes && !status) {
+		char *far = reach(remote, rkey);
+		if (what == IBV_WR_RDMA_READ) memcpy(data, far, length);
 		else memcpy(far, data, length);
-		if (fault_kind == FLIP) (wr->opcode == IBV_WR_RDMA_READ ? data : far)[length / 2] ^= 0x10;
+		if (fault_kind == FLIP) (what == IBV_WR_RDMA_READ ? data : far)[length / 2] ^= 0x10;
 	}
-	if (status || (wr->send_flags & IBV_SEND_SIGNALED) || p->init.sq_sig_all)
-		complete((struct queue *)p->ex.qp_base.send_cq, wr->wr_id, (int)status, opcode, length, p->ex.qp_base.qp_num);
+	if ((flags & IBV_SEND_SIGNALED) || status || p->init.sq_sig_all) {
+		int opcode = what == IBV_WR_RDMA_READ ? IBV_WC_RDMA_READ : what == IBV_WR_SEND ? IBV_WC_SEND : IBV_WC_RDMA_WRITE;
+		complete((struct queue *)p->ex.qp_base.send_cq, wr_id, (int)status, opcode, length, p->ex.qp_base.qp_num);
+	}
 	return 0;
 }
 
 static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
 {
 	for (; wr; wr = wr->next) {
-		int failed = carry_out((struct pair *)qp, wr);
+		int failed = carry_out((struct pair *)qp, wr->opcode, wr->wr_id, wr->send_flags, (char *)wr->sg_list->addr,
+				       wr->sg_list->length, wr->wr.rdma.remote_addr, wr->wr.rdma.rkey);
 		if (failed) { *bad = wr; return failed; }
 	}
 	return 0;
+}
+
+/* the same by ibv_wr_*, which is what perftest uses */
+static void wr_start(struct ibv_qp_ex *qp) {}
+static int wr_complete(struct ibv_qp_ex *qp) { return 0; }
+static void wr_abort(struct ibv_qp_ex *qp) {}
+
+static inline void wr_next(struct ibv_qp_ex *qp, enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t addr)
+{
+	struct pair *p = (struct pair *)qp;
+	p->next_opcode = opcode;
+	p->next_rkey = rkey;
+	p->next_addr = addr;
+}
+
+static void wr_rdma_write(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t addr) { wr_next(qp, IBV_WR_RDMA_WRITE, rkey, addr); }
+static void wr_rdma_read(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t addr) { wr_next(qp, IBV_WR_RDMA_READ, rkey, addr); }
+static void wr_send(struct ibv_qp_ex *qp) { wr_next(qp, IBV_WR_SEND, 0, 0); }
+
+static void wr_set_sge(struct ibv_qp_ex *qp, uint32_t lkey, uint64_t addr, uint32_t length)
+{
+	struct pair *p = (struct pair *)qp;
+	carry_out(p, p->next_opcode, qp->wr_id, qp->wr_flags, (char *)addr, length, p->next_addr, p->next_rkey);
+}
+
+static void wr_set_inline_data(struct ibv_qp_ex *qp, void *data, size_t length)
+{
+	wr_set_sge(qp, 0, (uint64_t)data, length);
 }
 
 static int post_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
@@ -469,6 +502,9 @@ static struct ibv_qp *make_pair(struct ibv_context *c, struct ibv_pd *pd, struct
 	qp->qp_num = qp->handle = FIRST_QPN + next_pair;
 	pthread_mutex_init(&qp->mutex, NULL);
 	pthread_cond_init(&qp->cond, NULL);
+	p->ex.wr_start = wr_start; p->ex.wr_complete = wr_complete; p->ex.wr_abort = wr_abort;
+	p->ex.wr_rdma_write = wr_rdma_write; p->ex.wr_rdma_read = wr_rdma_read; p->ex.wr_send = wr_send;
+	p->ex.wr_set_sge = wr_set_sge; p->ex.wr_set_inline_data = wr_set_inline_data;
 	pairs[next_pair++] = p;
 	return qp;
 }
