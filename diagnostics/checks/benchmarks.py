@@ -14,12 +14,15 @@ from diagnostics.checks.base import (
     fact,
     label,
     number,
+    registered,
     row_of,
 )
 from diagnostics.counters import find
 from diagnostics.model import Benchmark, Evidence, Severity
 
 RATIO_SOURCE = "ngc_multinode_perf: 90 % of the rate; rdmatop warns under 90 %, fails under 80 %"
+BITS = {"rx_bits_phy", "rx_corrected_bits_phy"}
+"""Traffic, and what FEC is there for."""
 NORMAL = frozenset({"resp_cqe_flush_error", "req_cqe_flush_error"})
 """Rise whenever a queue pair is taken down."""
 
@@ -186,11 +189,12 @@ def benchmark_errors(state: State) -> Judgement:
     Next: run it again on an idle port; if the counters move again, they are the finding.
     """
     yield from _nothing(state)
+    judged = {name for row in registered().values() if row.layer == "errors" for name in row.counters} - BITS
     for benchmark in _latest(state):
         moved = {
             name: delta
             for name, delta in (benchmark.counters or {}).items()
-            if delta > 0 and name not in NORMAL and any(spec.cls == "error" for spec in find(name))
+            if delta > 0 and name not in NORMAL and (name in judged or any(spec.cls == "error" for spec in find(name)))
         }
         name = label(benchmark.device, benchmark.port)
         if benchmark.verified is False:

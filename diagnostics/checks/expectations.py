@@ -143,11 +143,12 @@ def _expect_state(node: _Node, port: Port, manifest: Manifest) -> tuple[Expected
     return "unknown", "nothing says whether it should be up"
 
 
-def _someone_elses(_node: _Node, port: Port, device: Device) -> Answer | None:
-    """A virtual function of another pod, or whose host has switched it off."""
-    if device.function in ("vf", "sf") and port.phys_state in FALSE_SWITCH:
-        return "spare", "a virtual function that nobody uses"
-    return None
+def _someone_elses(node: _Node, port: Port, device: Device) -> Answer | None:
+    """A virtual function of another pod. In a guest (no `physfn`) it is ours, and missed once it was up."""
+    if device.function not in ("vf", "sf") or port.phys_state not in FALSE_SWITCH:
+        return None
+    in_guest = device.function == "vf" and device.physfn is None
+    return None if in_guest and _was_up(node, port, device) else ("spare", "a virtual function that nobody uses")
 
 
 def _was_up(node: _Node, port: Port, _device: Device) -> Answer | None:

@@ -66,6 +66,8 @@ class Memory:
         self._watch = frozenset(watch)
         self._layout: _Layout | None = None
         self._before: tuple[Counter, ...] = ()
+        self._known: dict[tuple[str, int | None, str], int | None] = {}
+        """The last values of counters that may come back: of a device that was away, or a port asked for again."""
         self.ports: dict[tuple[str, int], PortMemory] = {}
         self.moved: dict[PortKey, dict[str, float]] = {}
         """Port -> watched counter -> monotonic time of its last change; forgotten after an hour."""
@@ -118,9 +120,9 @@ class Memory:
     def _observe_counters(self, counters: tuple[Counter, ...], now: float, clock: float) -> None:
         layout = self._layout
         if layout is None or not _same_make(self._before, counters):
-            known = {(old.device, old.port, old.name): old.value for old in self._before}
+            self._known.update({(old.device, old.port, old.name): old.value for old in self._before})
             layout = self._layout = _Layout(counters, self._watch)
-            before = [known.get(key) for key in layout.keys]
+            before = [self._known.get(key) for key in layout.keys]
         else:
             before = [old.value for old in self._before]
         for index in layout.watched:

@@ -70,7 +70,7 @@ def report(judged: Iterable[Judged], time: str, *, strict: bool = False, errors:
     bad = {"critical", "warning"} if strict else {"critical"}
     return CheckReport(
         time=time,
-        passed=not any(finding.severity in bad for finding in findings),
+        passed=bool(nodes) and not any(finding.severity in bad for finding in findings),
         health={each.snapshot.node.node: each.snapshot.node.health for each in nodes},
         checks=tuple(_status(check, each) for each in nodes for check in REGISTRY.values()),
         findings=findings,

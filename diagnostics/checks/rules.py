@@ -102,13 +102,17 @@ def judge_port(state: State, check: Check, rules: tuple[Rule, ...], device: str,
     ]
     if not breaches:
         return None
-    worst = min(breaches, key=lambda each: SEVERITIES.index(each.rule.severity))
+    breaches.sort(key=lambda each: SEVERITIES.index(each.rule.severity))
+    evidence: dict[tuple[str, float | None], Evidence] = {}
+    for breach in breaches:
+        for each in breach.evidence:
+            evidence.setdefault((each.name, each.window_s), each)
     return Raised(
-        worst.rule.severity,
-        f"{label(device, port)}: {worst.sentence}",
+        breaches[0].rule.severity,
+        f"{label(device, port)}: {breaches[0].sentence}",
         device,
         port,
-        tuple({(each.name, each.window_s): each for breach in breaches for each in breach.evidence}.values()),
+        tuple(evidence.values()),
         unread=unread(state, check, device, port),
     )
 
