@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from diagnostics import model
 from diagnostics.errors import UserError
+from tests.unit.fake_node import struct
 from tui import cli
 from tui.commands import bench, get, output
 from tui.options import Options, seconds
+from tui.sources.once import Ran
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -296,3 +300,36 @@ def test_a_full_disk_is_said() -> None:
 )
 def test_sizes(text: str, sizes: tuple[int, ...]) -> None:
     assert bench.sizes_of(text) == sizes
+
+
+def benchmark(**given: Any) -> model.Benchmark:
+    return struct(
+        model.Benchmark, **{"id": "b", "kind": "loopback", "node": "n", "state": "done", "verdict": "pass"} | given
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "more", "strict", "code"),
+    [
+        ([{"verdict": "pass"}, {"verdict": "note"}], {}, True, 0),
+        ([{"verdict": "warn"}], {}, False, 0),
+        ([{"verdict": "warn"}], {}, True, 1),
+        ([{"verdict": "fail", "state": "failed"}], {}, False, 1),
+        ([{"verdict": "unknown", "state": "failed"}], {}, False, 3),
+        ([{"verdict": "pass"}, {"verdict": "unknown", "state": "failed"}], {}, False, 4),
+        ([{"verdict": "fail"}, {"verdict": "unknown", "state": "failed"}], {}, False, 1),
+        ([{"verdict": "pass"}], {"errors": (model.Problem(source="s", message="m"),)}, False, 4),
+        ([{"verdict": "unknown", "state": "cancelled"}], {"interrupted": True}, False, 130),
+        ([], {}, False, 3),
+    ],
+)
+def test_exit_codes_of_benchmarks(items: list[dict[str, Any]], more: dict[str, Any], strict: bool, code: int) -> None:
+    assert bench.exit_code(Ran(tuple(benchmark(**item) for item in items), **more), strict) == code
+
+
+def test_an_interrupt_while_cancelling_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("agent.benchmarks.local.run_all", twice)
+    assert cli.main(["bench", "loopback", "--local"]) == 130

@@ -217,7 +217,8 @@ def _text(found: argparse.Namespace, items: Sequence[Benchmark], errors: Sequenc
 
 
 def _needs_reason(item: Benchmark) -> bool:
-    return item.reason is not None and item.verdict in ("note", "warn", "fail", "unknown")
+    """What could not be measured at all is told among the errors."""
+    return item.reason is not None and item.verdict != "pass" and (item.state == "done" or item.verdict == "fail")
 
 
 def exit_code(ran: Ran, strict: bool) -> int:

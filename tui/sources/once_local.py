@@ -72,9 +72,14 @@ class LocalOnce:
                 f"a benchmark needs real devices, and {self._root} is a captured tree",
                 "leave --root out to run it here",
             )
-        from agent.benchmarks.local import run_all  # asyncio, for which a reading has no use
+        from asyncio import CancelledError  # for which a reading has no use
 
-        ran = run_all(requests, changed)
+        from agent.benchmarks.local import run_all
+
+        try:
+            ran = run_all(requests, changed)
+        except CancelledError:  # a second interrupt while the first one is still cancelling
+            raise KeyboardInterrupt from None
         return Ran(ran.items, problems(ran.refused), ran.interrupted)
 
     def close(self) -> None:
