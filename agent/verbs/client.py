@@ -67,7 +67,8 @@ class VerbsClient:
         self._waiting: dict[str, asyncio.Queue[Reply | Lost]] = {}
         self._starts: deque[float] = deque(maxlen=RESTARTS)
         self._numbers = itertools.count(1)
-        self._starting = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
+        """A start that goes on: whoever gives up waiting for it does not end it."""
         self._stderr = bytearray()
         self._closed = False
 
@@ -171,11 +172,12 @@ class VerbsClient:
 
     async def _connected(self) -> None:
         """Sees to it that there is a worker and that it has verbs. Raises Unreachable."""
-        async with self._starting:
-            if self._closed:
-                raise Unreachable("the verbs worker is closed")
-            if self._writer is None:
-                await self._open()
+        if self._closed:
+            raise Unreachable("the verbs worker is closed")
+        if self._opening is None and self._writer is None:
+            self._opening = self._spawn(self._open())
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
         if self.state != "ok":
             raise Unreachable(self.state, self.hint)
 
@@ -190,6 +192,8 @@ class VerbsClient:
             reason = detail or str(failed) or f"no answer in {GREETING_S:g} s"
             where = f"at {self._path}" if self._path else "as a child process"
             self.state, self.hint = f"no verbs worker {where}: {reason}", "see the agent's --verbs option"
+        finally:
+            self._opening = None
 
     async def _open_path(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert self._path is not None
@@ -277,10 +281,11 @@ class VerbsClient:
             self._stderr += data
             del self._stderr[:-STDERR_BYTES]
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _as_answer(job: Job, reply: Reply | Lost) -> Progress | Result:
