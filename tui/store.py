@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from diagnostics.model import Benchmark, Counter, Device, Event, Finding, NodeSnapshot, Port, Process, Series
@@ -305,6 +306,7 @@ def _group_key(group: list[Finding]) -> tuple[object, ...]:
     return (all(f.acknowledged for f in group), -worst, first.node, natural(first.device or ""), first.check)
 
 
+@lru_cache(65536)
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key that puts mlx5_2 before mlx5_10."""
     out: list[tuple[int, int, str]] = []

@@ -22,7 +22,7 @@ LINE_BYTES = 64 << 20
 """A snapshot of 16 HCAs with all counters has half a MiB."""
 SILENCE_S = 30.0
 """The stream repeats its last line each 10 s: silence for longer means that nobody is there."""
-BACK_OFF_S = (0.5, 10.0)
+BACK_OFF_S = (0.5, 4.0)
 """First and longest wait before the stream is asked for again."""
 SETTLE_S = 0.25
 """The cursor may run over many ports: the stream is asked for the one where it stays."""

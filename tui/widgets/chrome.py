@@ -48,12 +48,13 @@ def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: i
         begin = [(f" {crumb} ", "title")] if crumb else [(" rdmatop ", "title"), (place, "")]
         return spread(begin, ends, width)
     left: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
-    if store.label and store.node and not crumb:
-        left.append((f"  {store.label}", "dim"))
     middle = list(right) if right else [(f"{len(store.rows)} ports  ", ""), *tally(store, theme, False)]
     ends = [*middle, (f"  {interval(seconds)}   {time} ", "")]
-    if length(left) + length(ends) + 2 > width:
-        left = left[:2]
+    if store.node and not crumb:
+        for label in (store.label, store.label.removesuffix(" host").split(" ")[0].replace("this", "here")):
+            if length(left) + length(ends) + cells(label) + 4 <= width:
+                left.append((f"  {label}", "dim"))
+                break
     if length(left) + length(ends) + 2 > width and not right:
         ends = [*tally(store, theme, True), *ends[-1:]]
     return spread(left, ends, width)

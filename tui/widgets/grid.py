@@ -146,9 +146,11 @@ class Grid:
         return self._bar[1]
 
     def _lay_out(self, theme: Any, visible: Sequence[Any], width: int) -> None:
-        """All rows are measured when the order is new; else those on the screen, so that nothing on it is cut."""
+        """Key columns fit all rows; the others those on the screen, so that nothing on it is cut."""
         if self._measured != self.listing.version:
-            self._measured, self._sizes = self.listing.version, measured(self.columns, self.listing.shown())
+            self._measured = self.listing.version
+            keys = measured([c for c in self.columns if c.frozen], self.listing.shown())
+            self._sizes = measured(self.columns, ()) | keys
         self._sizes = measured(self.columns, visible, self._sizes)
         placed = place(self.columns, self._sizes, width, self.first)
         layout = (width, id(theme), tuple((p.column.key, p.width) for p in placed))
