@@ -163,8 +163,9 @@ class State:
 
     def threshold(self, check: Check, name: str) -> Threshold:
         """The check's row, or what the manifest puts in its place."""
-        row = next(row for row in check.thresholds if row.name == name)
-        override = self.manifest.thresholds.get(f"{check.id}.{name}")
+        row = _THRESHOLDS[check.id, name]
+        overrides = self.manifest.thresholds
+        override = overrides.get(f"{check.id}.{name}") if overrides else None
         if override is None:
             return row
         return row._replace(
@@ -182,6 +183,7 @@ class State:
 NOTHING_MOVED: Mapping[str, float] = {}
 
 _CHECKS: dict[str, Check] = {}
+_THRESHOLDS: dict[tuple[str, str], Threshold] = {}
 
 
 def check(
@@ -204,6 +206,7 @@ def check(
         if check_id in _CHECKS:
             raise ValueError(f"two checks have the id {check_id}")
         _CHECKS[check_id] = row
+        _THRESHOLDS.update({(check_id, each.name): each for each in thresholds})
         return judge
 
     return register

@@ -43,12 +43,13 @@ class PortMemory:
 class _Layout:
     """Where in `snapshot.counters` the watched counters stand; the same for as long as the list is of one make."""
 
-    __slots__ = ("clampable", "keys", "names", "watched")
+    __slots__ = ("clampable", "keys", "names", "places", "watched")
 
     def __init__(self, counters: tuple[Counter, ...], watch: frozenset[str]) -> None:
         self.keys = [(counter.device, counter.port, counter.name) for counter in counters]
         self.names: dict[PortKey, dict[str, int]] = {}
         self.watched: list[int] = []
+        self.places: dict[tuple[PortKey, tuple[str, ...]], list[tuple[str, int]]] = {}
         self.clampable: list[tuple[int, int]] = []
         for index, counter in enumerate(counters):
             self.names.setdefault((counter.device, counter.port), {}).setdefault(counter.name, index)
@@ -93,6 +94,17 @@ class Memory:
             return None
         index = layout.names.get((device, port), {}).get(name)
         return snapshot.counters[index] if index is not None and index < len(snapshot.counters) else None
+
+    def places(self, names: tuple[str, ...], device: str, port: int | None) -> list[tuple[str, int]]:
+        """Those of `names` that a port has, each with its place in the snapshot's counters."""
+        if self._layout is None:
+            return []
+        key = ((device, port), names)
+        found = self._layout.places.get(key)
+        if found is None:
+            own = self._layout.names.get((device, port), {})
+            found = self._layout.places[key] = [(name, own[name]) for name in names if name in own]
+        return found
 
     def names(self, device: str, port: int | None) -> Iterable[str]:
         """The counters that a port has."""

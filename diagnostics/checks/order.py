@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
 from diagnostics.checks.base import SEVERITIES, Check
 from diagnostics.checks.lifecycle import Standing
 from diagnostics.model import Finding, FindingCounts, Health
-from diagnostics.selection import natural
+from diagnostics.selection import natural as natural_key
+
+natural = lru_cache(maxsize=4096)(natural_key)
+"""Names of nodes and devices are few and asked for in every sample."""
 
 HEALTH: dict[str, Health] = {"critical": "failed", "warning": "warning"}
 

@@ -48,9 +48,15 @@ class Rule(NamedTuple):
 
 
 class Breach(NamedTuple):
+    """A rule that is broken, and by how much."""
+
     rule: Rule
-    sentence: str
-    evidence: tuple[Evidence, ...]
+    figure: float
+    """What was compared: a sum, or a rate."""
+    covered: float
+    """Seconds."""
+    parts: list[tuple[str, float]]
+    limit: Threshold | None
 
 
 def counters_of(rules: Iterable[Rule]) -> tuple[str, ...]:
@@ -94,22 +100,24 @@ def targets(state: State) -> Iterator[tuple[str, int]]:
 def judge_port(state: State, check: Check, rules: tuple[Rule, ...], device: str, port: int | None) -> Raised | None:
     moved = state.moved(device, port)
     active = state.is_active(check.id, device, port)
-    breaches = [
-        breach
-        for rule in rules
-        if any(name in moved for name in rule.counters)
-        and (breach := breach_of(state, check, rule, device, port, active)) is not None
-    ]
+    breaches: list[Breach] = []
+    for rule in rules:
+        if moved.keys().isdisjoint(rule.counters):
+            continue
+        if rule.threshold is None and any(breach.rule.counters == rule.counters for breach in breaches):
+            continue  # a threshold on the same counters has spoken
+        breach = breach_of(state, check, rule, device, port, active)
+        if breach is not None:
+            breaches.append(breach)
     if not breaches:
         return None
     breaches.sort(key=lambda each: SEVERITIES.index(each.rule.severity))
-    evidence: dict[tuple[str, float | None], Evidence] = {}
+    evidence: dict[str, Evidence] = {}
     for breach in breaches:
-        for each in breach.evidence:
-            evidence.setdefault((each.name, each.window_s), each)
+        _add_evidence(evidence, breach)
     return Raised(
         breaches[0].rule.severity,
-        f"{label(device, port)}: {breaches[0].sentence}",
+        f"{label(device, port)}: {_sentence(breaches[0])}",
         device,
         port,
         tuple(evidence.values()),
@@ -118,7 +126,7 @@ def judge_port(state: State, check: Check, rules: tuple[Rule, ...], device: str,
 
 
 def breach_of(state: State, check: Check, rule: Rule, device: str, port: int | None, active: bool) -> Breach | None:
-    """Whether the rule is broken, and the sentence that says so."""
+    """The breach, if the rule is broken."""
     limit = state.threshold(check, rule.threshold) if rule.threshold is not None else None
     window = limit.window_s if limit is not None and limit.window_s is not None else MINUTE
     total, covered, parts = added_up(state, rule.counters, device, port, window)
@@ -127,7 +135,7 @@ def breach_of(state: State, check: Check, rule: Rule, device: str, port: int | N
     figure = total / max(covered, SHORTEST_AVERAGE_S) if rule.kind == "rate" else total
     if limit is not None and figure <= limit.value * (STAY if active else 1.0):
         return None
-    return Breach(rule, _sentence(rule, figure, covered, limit), _evidence(parts, covered, limit))
+    return Breach(rule, figure, covered, parts, limit)
 
 
 def added_up(
@@ -150,20 +158,20 @@ def added_up(
 def unread(state: State, check: Check, device: str, port: int | None) -> tuple[str, ...]:
     """Counters of the check that this port has and that say nothing now."""
     said = []
-    for name in check.counters:
-        counter = state.counter(device, port, name)
-        if counter is None:
-            continue
-        if (device, port, name) in state.memory.clamped:
+    clamped = state.memory.clamped
+    for name, index in state.memory.places(check.counters, device, port):
+        counter = state.snapshot.counters[index]
+        if clamped and (device, port, name) in clamped:
             said.append(f"{name} (clamped at {counter.value})")
         elif counter.value is None:
             said.append(f"{name} ({counter.unread or counter.quality})")
     return tuple(said)
 
 
-def _sentence(rule: Rule, figure: float, covered: float, limit: Threshold | None) -> str:
+def _sentence(breach: Breach) -> str:
+    rule, limit, window = breach.rule, breach.limit, span(breach.covered)
     amount = (
-        f"{number(figure)}/s over {span(covered)}" if rule.kind == "rate" else f"{number(figure)} in {span(covered)}"
+        f"{number(breach.figure)}/s over {window}" if rule.kind == "rate" else f"{number(breach.figure)} in {window}"
     )
     why = f" ({rule.why})" if rule.why else ""
     over = f"; threshold {limit_text(limit, rule.kind)}" if limit is not None and limit.value > 0 else ""
@@ -174,15 +182,12 @@ def limit_text(limit: Threshold, kind: str) -> str:
     return f"{number(limit.value)}/s" if kind == "rate" else f"{number(limit.value)} in {span(limit.window_s)}"
 
 
-def _evidence(parts: list[tuple[str, float]], covered: float, limit: Threshold | None) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence(
-            name=name,
-            value=value,
-            unit="",
-            window_s=covered,
-            threshold=limit.value if limit is not None else None,
-            source=limit.publisher if limit is not None else None,
-        )
-        for name, value in parts
-    )
+def _add_evidence(evidence: dict[str, Evidence], breach: Breach) -> None:
+    """Each counter once, as the worst rule sees it."""
+    threshold = breach.limit.value if breach.limit is not None else None
+    publisher = breach.limit.publisher if breach.limit is not None else None
+    for name, value in breach.parts:
+        if name not in evidence:
+            evidence[name] = Evidence(
+                name=name, value=value, unit="", window_s=breach.covered, threshold=threshold, source=publisher
+            )
