@@ -51,7 +51,7 @@ def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: i
     middle = list(right) if right else [(f"{len(store.rows)} ports  ", ""), *tally(store, theme, False)]
     ends = [*middle, (f"  {interval(seconds)}   {time} ", "")]
     if store.node and not crumb:
-        for label in (store.label, store.label.removesuffix(" host").split(" ")[0].replace("this", "here")):
+        for label in (store.label, "" if store.label == "this host" else store.label.split(" ")[0]):
             if length(left) + length(ends) + cells(label) + 4 <= width:
                 left.append((f"  {label}", "dim"))
                 break
