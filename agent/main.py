@@ -11,10 +11,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from agent.config import DEFAULT_STATE_DIR, AgentOptions
+from agent.keeper import Keeper
 from agent.logs import start_log
 from agent.monitor import Monitor
+from agent.readers.kernel_log import KernelLog
 from agent.sampler import Sampler
 from agent.server.service import Service, usable_state_dir
+from agent.store import Store
 from diagnostics.checks.engine import Judge
 from diagnostics.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from diagnostics.version import VERSION
@@ -49,14 +52,20 @@ async def _run(options: AgentOptions) -> int:
         sampler.resolve = member.pods.resolve
     state_dir = usable_state_dir(options, DEFAULT_STATE_DIR)
     service = Service(options, sampler.node, state_dir, member.authorizer if member else None)
+    store = Store(state_dir)
+    keeper = Keeper(_judge_of(state_dir), store, KernelLog() if options.root == "/" else None)
     verbs, verbs_state = _verbs_of(options)
     monitor = Monitor(
         sampler,
         interval_s=options.interval,
         verbs=verbs,
         verbs_state=verbs_state,
-        judge=Judge(),
+        judge=keeper,
+        acknowledge=keeper.acknowledge,
         on_events=member.tell if member else None,
+        events=store.events(),
+        earlier=store.benchmarks(),
+        on_result=store.save_benchmark,
     )
     log.info("rdmatop %s reads %s as node %s, every %g s", VERSION, options.root, sampler.node, options.interval)
     await monitor.start()
@@ -70,7 +79,12 @@ async def _run(options: AgentOptions) -> int:
         if member is not None:
             await member.close()
         await monitor.close()
+        keeper.close()
         log.info("ended")
+
+
+def _judge_of(state_dir: str | None) -> Judge:
+    return Judge(capabilities=frozenset({"store"}) if state_dir is not None else frozenset())
 
 
 def _membership_of(options: AgentOptions, node: str) -> Membership | None:

@@ -98,19 +98,27 @@ class Monitor:
         benchmarks: Callable[[Callable[[], Awaitable[NodeSnapshot]]], Loopbacks] | None = None,
         judge: Judge | None = None,
         on_events: Callable[[Sequence[Event]], None] | None = None,
+        acknowledge: Callable[[str, str], Event | None] | None = None,
+        events: Iterable[Event] = (),
+        earlier: Sequence[Benchmark] = (),
+        on_result: Callable[[Benchmark], object] | None = None,
     ) -> None:
         """`verbs_state` says why there is no verbs client; `benchmarks` makes them from a way to read afresh, where
-        they are not those of the verbs client; `on_events` is told what the judge saw begin, change or end."""
+        they are not those of the verbs client; `on_events` is told what the judge saw begin, change or end;
+        `acknowledge` takes a finding's id and who has seen it; `events` and the
+        benchmarks `earlier` (newest first) are those of before the start; `on_result` is told of each that ends."""
         self.interval_s = _checked(interval_s)
         self.latest: NodeSnapshot | None = None
-        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.events: deque[Event] = deque(events, maxlen=EVENTS_KEPT)
         self.missed = 0
         self.sampled_at = time.monotonic()
         """Monotonic seconds of the latest sample, or of the start."""
-        self.benchmarks: Loopbacks | None = self._benchmarks_of(verbs, benchmarks)
+        self.benchmarks: Loopbacks | None = (
+            benchmarks(self.read) if benchmarks else self._benchmarks_of(verbs, earlier, on_result)
+        )
         self._sampler, self._slow_s = sampler, slow_s
         self._verbs, self._verbs_state = verbs, verbs_state
-        self._judge, self._on_events = judge, on_events
+        self._judge, self._on_events, self._acknowledge = judge, on_events, acknowledge
         self._uevents: Uevents | None = None
         self._complaint = ""
         self._sequence = 0
@@ -161,6 +169,19 @@ class Monitor:
         self._read_at = self.sampled_at
         return snapshot
 
+    async def acknowledge(self, finding: str, by: str) -> Finding:
+        """A person has seen a finding, which is the answer; raises KeyError for one that does not stand."""
+        known = next((each for each in self.findings if each.id == finding), None)
+        acknowledge = self._acknowledge
+        if known is None or acknowledge is None:
+            raise KeyError(finding)
+        event = await self._lane.run(lambda: acknowledge(finding, by))
+        if event is None:
+            raise KeyError(finding)
+        self._tell((event,))
+        await self.read()
+        return msgspec.structs.replace(known, acknowledged=True)
+
     async def start_benchmark(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]:
         """Raises Unreachable where this node runs none, and whatever `Benchmarks.start` raises."""
         if self.benchmarks is None:
@@ -198,15 +219,16 @@ class Monitor:
         self._sampler.history.interval_s = max(1.0, self.interval_s)  # it keeps a point a second at most
 
     def _benchmarks_of(
-        self, verbs: VerbsClient | None, make: Callable[[Callable[[], Awaitable[NodeSnapshot]]], Loopbacks] | None
+        self,
+        verbs: VerbsClient | None,
+        earlier: Sequence[Benchmark],
+        on_result: Callable[[Benchmark], object] | None,
     ) -> Loopbacks | None:
-        if make is not None:
-            return make(self.read)
         if verbs is None:
             return None
         from agent.benchmarks.manager import Benchmarks
 
-        return Benchmarks(verbs, self.read)
+        return Benchmarks(verbs, self.read, on_result, earlier=earlier)
 
     async def _run(self) -> None:
         await self._lane.run(self._sampler.refresh)  # the verbs worker may take a second to start: it comes later
@@ -243,12 +265,15 @@ class Monitor:
         snapshot, events = await self._lane.run(lambda: self._read_and_judge(benchmarks, about))
         self._sequence += 1
         self.sampled_at = time.monotonic()
-        self.events.extend(events)
-        if events and self._on_events is not None:
-            self._on_events(events)
+        self._tell(events)
         self.latest = msgspec.structs.replace(snapshot, sequence=self._sequence)
         self._subscriptions.put(self.latest)
         return self.latest
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        self.events.extend(events)
+        if events and self._on_events is not None:
+            self._on_events(events)
 
     def _read_and_judge(
         self, benchmarks: tuple[Benchmark, ...], about: AgentInfo

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -36,12 +36,16 @@ class Benchmarks:
         self,
         verbs: VerbsClient,
         read: Callable[[], Awaitable[NodeSnapshot]],
-        on_result: Callable[[Benchmark], None] | None = None,
+        on_result: Callable[[Benchmark], object] | None = None,
+        earlier: Sequence[Benchmark] = (),
     ) -> None:
+        """`earlier`: results of before, newest first."""
         self._verbs = verbs
         self._read = read
         self._on_result = on_result
         self._history = History()
+        for result in reversed(earlier):
+            self._history.put(result)
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._cancelled: set[str] = set()
         self._batches: set[asyncio.Task[None]] = set()

@@ -59,10 +59,10 @@ class Gate:
         found = self._find(request.method, path)
         if (request.content_length or 0) > MAX_BODY:
             raise Refused(413, "too-large", f"the body is larger than {MAX_BODY} bytes")
-        await self._authorize(request, found.route.needs, path)
+        by = await self._authorize(request, found.route.needs, path)
         values = parse_query(found.route.parameters, query) if query or found.route.parameters else {}
         body = await _body(request, found.route.body) if found.route.body is not None else None
-        return await found.route.handle(Call(request, values, found.id, body, self._monitor, self._context))
+        return await found.route.handle(Call(request, values, found.id, body, self._monitor, self._context, by))
 
     def _find(self, method: str, path: str) -> Found:
         found = self._table.find(method, path)
@@ -76,9 +76,12 @@ class Gate:
             )
         raise Refused(404, "not-found", f"there is no {path[:200]}", "GET /v1/openapi.json lists what there is")
 
-    async def _authorize(self, request: web.BaseRequest, needs: Needs, path: str) -> None:
-        if self._trusted or needs == "none" or (needs == "metrics" and self._anonymous_metrics):
-            return
+    async def _authorize(self, request: web.BaseRequest, needs: Needs, path: str) -> str:
+        """Who asks; raises Refused for nobody, and for somebody who may not."""
+        if self._trusted:
+            return "the socket's user"
+        if needs == "none" or (needs == "metrics" and self._anonymous_metrics):
+            return "anybody"
         token = _token_of(request)
         if self._authorizer is None or token is None:
             hint = "send Authorization: Bearer TOKEN" if self._authorizer else "the agent was started without tokens"
@@ -93,6 +96,7 @@ class Gate:
             raise Refused(403, "forbidden", f"'{grant.name}' may look, not act", "use an operator's token")
         if request.method not in ("GET", "HEAD"):
             log.info("%s %s by %s", request.method, path, grant.name)
+        return grant.name
 
 
 def _token_of(request: web.BaseRequest) -> str | None:

@@ -38,6 +38,8 @@ class Call(NamedTuple):
     """Decoded and checked against the route's type."""
     monitor: Monitor
     context: Context
+    by: str
+    """Who asks: the name of the token, or `the socket's user`."""
 
 
 class Context(NamedTuple):
@@ -94,6 +96,13 @@ async def processes(call: Call) -> web.Response:
 async def findings(call: Call) -> web.Response:
     snapshot = _latest(call)
     return answer(_encode(FindingList(time=snapshot.time, items=snapshot.findings, errors=snapshot.errors)))
+
+
+async def acknowledge(call: Call) -> web.Response:
+    try:
+        return answer(_encode(await call.monitor.acknowledge(call.id or "", call.by)))
+    except KeyError:
+        raise Refused(404, "not-found", f"no finding {call.id} stands", "GET /v1/findings lists those") from None
 
 
 async def events(call: Call) -> web.Response:

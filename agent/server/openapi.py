@@ -59,7 +59,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {str(route.status): _answer(route), **_refusals(route)},
     }
     parameters = [_parameter(row) for row in route.parameters]
-    if route.path.endswith("/{id}"):
+    if "{id}" in route.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}})
     if parameters:
         operation["parameters"] = parameters

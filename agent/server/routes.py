@@ -11,14 +11,14 @@ from agent.server import handlers
 from agent.server.answers import BenchmarkList, EventList, FindingList, Probe, ProcessList, Summary
 from agent.server.handlers import Call
 from agent.server.parameters import Parameter
-from diagnostics.model import Benchmark, BenchmarkRequest, NodeSnapshot, Series
+from diagnostics.model import Benchmark, BenchmarkRequest, Finding, NodeSnapshot, Series
 
 Needs = Literal["none", "metrics", "viewer", "operator"]
 """Who may ask over TCP: anybody; a viewer, or anybody with --anonymous-metrics; a viewer; an operator."""
 
 
 class Route(NamedTuple):
-    """A method and a path, or a path that ends in `/{id}`."""
+    """A method and a path; `{id}` is its last part, or the one before."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
@@ -78,6 +78,15 @@ ROUTES = (
     ),
     Route(
         "GET", "/v1/findings", handlers.findings, "What is wrong, and how that is known", FindingList, refusals=(503,)
+    ),
+    Route(
+        "POST",
+        "/v1/findings/{id}/ack",
+        handlers.acknowledge,
+        "Say that a person has seen a finding; one that stays until then ends",
+        Finding,
+        needs="operator",
+        refusals=(404, 503),
     ),
     Route(
         "GET",
@@ -150,5 +159,10 @@ class Table:
     def _key(self, path: str) -> tuple[str, str | None]:
         if path in self._by_path:
             return path, None
-        parent, _, last = path.rpartition("/")
-        return (f"{parent}/{{id}}", last) if last and last.isascii() and last.isprintable() else (path, None)
+        parts = path.split("/")
+        for place in (-1, -2):
+            id_, pattern = parts[place] if len(parts) > 2 else "", parts.copy()
+            pattern[place] = "{id}"
+            if id_ and id_.isascii() and id_.isprintable() and "/".join(pattern) in self._by_path:
+                return "/".join(pattern), id_
+        return path, None

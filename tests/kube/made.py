@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from diagnostics.model import Finding, FindingCounts, Host, Node, NodeSnapshot, Port, Severity
+from diagnostics.model import Device, Finding, FindingCounts, Host, Node, NodeSnapshot, Port, Severity
 
 
 def a_port(node: str, device: str, **changes: Any) -> Port:
@@ -16,6 +16,14 @@ def a_port(node: str, device: str, **changes: Any) -> Port:
         max_rate_gbps=400.0, expected="up", health="healthy", tx_gbps=1.0, rx_gbps=1.0, rate_quality="ok",
     )  # fmt: skip
     return msgspec.structs.replace(port, **changes)
+
+
+def a_device(node: str, device: str) -> Device:
+    return Device(
+        node=node, device=device, driver="mlx5_core", node_guid=None, sys_image_guid=None, card="ConnectX-7",
+        hca_type="MT4129", board_id="MT_0000000838", firmware="28.39.2048", function="pf", pci_address=None,
+        numa_node=0, pcie=None, ports=1,
+    )  # fmt: skip
 
 
 def a_finding(severity: Severity, message: str = "mlx5_1/1 is down", number: int = 1) -> Finding:

@@ -15,7 +15,6 @@ from tui.sources.once_local import _need_tree
 if TYPE_CHECKING:
     from agent.monitor import Monitor
     from agent.verbs.client import VerbsClient
-    from diagnostics.checks.engine import Judge
 
 
 class Local:
@@ -29,7 +28,6 @@ class Local:
         self.label = "this host" if self._live else f"capture {options.root}"
         self._interval_s = options.interval_s
         self._monitor: Monitor | None = None
-        self._judge: Judge | None = None
         self._verbs: VerbsClient | None = None
 
     def first(self) -> NodeSnapshot:
@@ -42,12 +40,13 @@ class Local:
         from agent.monitor import Monitor
         from diagnostics.checks.engine import Judge
 
-        self._judge = Judge()
+        judge = Judge()
         self._monitor = Monitor(
             self._sampler,
             interval_s=self._interval_s,
             verbs_state="off until a benchmark is started",
-            judge=self._judge,
+            judge=judge,
+            acknowledge=lambda finding, _by: judge.acknowledge(finding),
         )
         subscription = self._monitor.subscribe()
         await self._monitor.start()
@@ -91,9 +90,11 @@ class Local:
             await self._monitor.read()
 
     async def acknowledge(self, finding: str) -> None:
-        if self._judge is None or self._judge.acknowledge(finding) is None:
-            raise UserError(f"{finding} does not stand any more")
-        await self.check()
+        try:
+            if self._monitor is not None:
+                await self._monitor.acknowledge(finding, "this terminal")
+        except KeyError:
+            raise UserError(f"{finding} does not stand any more") from None
 
     def set_interval(self, seconds: float) -> None:
         self._interval_s = seconds
