@@ -91,6 +91,13 @@ INSERTS = (
     Insert("rxe_verbs.h", "struct rxe_dev {\n", LAB_STATE, before=True),
     Insert("rxe_verbs.h", "\tatomic64_t\t\tstats_counters[RXE_NUM_OF_COUNTERS];\n", "\tstruct rxe_lab\t\tlab;\n"),
     Insert("rxe_verbs.c", "\t.driver_id = RDMA_DRIVER_RXE,\n", "\t.process_mad = rxe_lab_process_mad,\n"),
+    # on a PCI netdev the device is then found below its PCI address, where device plugins look for it; others have no parent
+    Insert(
+        "rxe_verbs.c",
+        "\tdev->node_type = RDMA_NODE_IB_CA;\n",
+        "\tdev->dev.parent = rxe->ndev->dev.parent;\n",
+        before=True,
+    ),
     Insert("rxe_verbs.c", "\tif (attr->state == IB_PORT_ACTIVE)\n\t\tattr->phys_state", LINK_SPEED, before=True),
     # the length before the checksum is added, as the kernel sends it
     Insert("rxe_net.c", "\trxe_icrc_generate(skb, pkt);\n", "\tlab_len = pkt->paylen;\n", before=True),
