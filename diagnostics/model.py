@@ -178,6 +178,22 @@ class Port(Wire, frozen=True, kw_only=True):
     stale_since: str | None = None
 
 
+class PortBrief(Wire, frozen=True, kw_only=True):
+    """What a view of many nodes shows of a port: in the summary of an agent, and from a node's last state."""
+
+    device: str
+    port: int
+    health: Health
+    expected: Expected
+    state: str | None
+    phys_state: str | None
+    link_layer: str | None
+    rate_gbps: float | None
+    tx_gbps: float | None
+    rx_gbps: float | None
+    netdev: str | None
+
+
 class Gid(Wire, frozen=True, kw_only=True):
     """A non-zero entry of a port's GID table: an item of GidList."""
 

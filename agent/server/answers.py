@@ -13,6 +13,7 @@ from diagnostics.model import (
     Finding,
     Node,
     NodeSnapshot,
+    PortBrief,
     Problem,
     Process,
     Severity,
@@ -20,8 +21,9 @@ from diagnostics.model import (
 )
 
 WORST = 4
-"""Findings in a summary, so that it stays at about 2 KiB."""
+"""Findings in a summary, so that it stays small."""
 MESSAGE = 200
+_BRIEF = PortBrief.__struct_fields__
 _ORDER: dict[Severity, int] = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -73,7 +75,7 @@ class Worst(Wire, frozen=True, kw_only=True):
 
 
 class Summary(Wire, frozen=True, kw_only=True):
-    """The node in about 2 KiB: what a view of many nodes asks each of them."""
+    """The node in about 3 KiB: what a view of many nodes asks each of them."""
 
     schema: Literal["rdmatop.dev/v1"] = SCHEMA  # type: ignore[assignment]
     kind: Literal["NodeSummary"] = "NodeSummary"
@@ -83,6 +85,7 @@ class Summary(Wire, frozen=True, kw_only=True):
     node: Node
     findings: tuple[Worst, ...]
     """The worst first, at most four; the counts stand in `node.findings`."""
+    ports: tuple[PortBrief, ...] = ()
 
 
 def summary_of(snapshot: NodeSnapshot) -> Summary:
@@ -93,6 +96,7 @@ def summary_of(snapshot: NodeSnapshot) -> Summary:
         interval_s=snapshot.interval_s,
         node=snapshot.node,
         findings=tuple(map(_line, worst)),
+        ports=tuple(PortBrief(**{name: getattr(port, name) for name in _BRIEF}) for port in snapshot.ports),
     )
 
 
