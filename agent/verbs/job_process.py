@@ -105,8 +105,11 @@ def start(verbs: Binding, task: Job | AskDevices) -> Child:
     """Forks. Forking is right here: the worker has one thread, no device open, and pyverbs imported already."""
     ours, theirs = socket.socketpair()
     parent = os.getpid()
+    # a cancel that comes before the child has its own handler waits, instead of going to the worker's
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         theirs.close()
         ours.setblocking(False)
         return Child(pid, ours)
@@ -140,6 +143,7 @@ def _work(verbs: Binding, task: Job | AskDevices, fd: int) -> None:
 
     if isinstance(task, AskDevices):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         say(_enumerate(verbs, task))
         return
     stopped = False
@@ -149,6 +153,7 @@ def _work(verbs: Binding, task: Job | AskDevices, fd: int) -> None:
         stopped = True
 
     signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     say(_run(verbs, task, say, lambda: stopped))
 
 

@@ -136,6 +136,19 @@ async def test_cancel_keeps_what_was_measured(changes: dict[str, Any]) -> None:
         assert time.monotonic() - begun < 5
 
 
+async def test_a_cancel_right_behind_its_job_is_heard() -> None:
+    async with worker(NS=1000) as client:
+        for number in range(20):
+            asked = job(id=f"j{number}", duration_s=60.0)
+            runs = asyncio.create_task(run(client, asked))
+            await asyncio.sleep(0.002 * number)
+            await client.cancel(asked.id)
+            await asyncio.sleep(0)
+            await client.cancel(asked.id)
+            result = await asyncio.wait_for(runs, 5)
+            assert (result.outcome, result.error) == ("cancelled", None)
+
+
 async def test_leaving_a_run_stops_it() -> None:
     async with worker(NS=1000) as client:
         async for _ in client.run(job(duration_s=60.0)):
