@@ -268,7 +268,7 @@ class Session:
         self.act(found[0].action)
 
     def do_benchmark(self) -> None:
-        from tui.screens.benchmarks import open_form
+        from tui.screens.benchmark_form import open_form
 
         open_form(self)
 
