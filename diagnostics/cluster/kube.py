@@ -23,6 +23,9 @@ TIMEOUT_S = 15.0
 MOST_BYTES = 256 * 1024 * 1024
 """Of one answer: 5,000 pods are 40 MiB."""
 
+MOST_BODY = 64 * 1024
+"""Of a refusal that is kept."""
+
 LONGEST_LINE = 8 * 1024 * 1024
 """Of a watch: etcd refuses objects over 1.5 MiB."""
 
@@ -34,10 +37,14 @@ class KubeAway(Exception):
 class KubeRefused(Exception):
     """The API server said no, and why."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, body: bytes = b"", retry_after_s: float | None = None) -> None:
         super().__init__(message or f"status {status}")
         self.status = status
         self.message = message
+        self.body = body
+        """As it came: behind a pod proxy the words are those of the one who was asked."""
+        self.retry_after_s = retry_after_s
+        """When to ask again, of a server that has too much to do."""
 
     @property
     def absent(self) -> bool:
@@ -108,7 +115,7 @@ class Kube:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise KubeAway(f"{self._client.configuration.host}: {error or 'no answer in time'}") from error
         if answer.status >= 300:
-            raise KubeRefused(answer.status, _message(text))
+            raise _refused(answer, text)
         return text
 
     async def lines(
@@ -128,7 +135,7 @@ class Kube:
             answer = await self._request("GET", path, None, query, headers, bound)
             async with answer:
                 if answer.status >= 300:
-                    raise KubeRefused(answer.status, _message(await _bounded(answer)))
+                    raise _refused(answer, await _bounded(answer))
                 opened()
                 async for line in _lines(answer):
                     yield line
@@ -179,6 +186,12 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield line
     if rest:
         yield rest
+
+
+def _refused(answer: aiohttp.ClientResponse, text: bytes) -> KubeRefused:
+    wait = answer.headers.get("Retry-After", "")
+    seconds = float(wait) if wait.isascii() and wait.isdecimal() else None
+    return KubeRefused(answer.status, _message(text), text[:MOST_BODY], seconds)
 
 
 def _message(text: bytes) -> str:

@@ -132,10 +132,22 @@ class Reflector(Generic[Kept]):
             except KubeAway as error:
                 self._enter("away", str(error))
                 pause = await self._rest(pause)
+            except msgspec.MsgspecError as error:
+                self._enter("away", f"what answers is no API server: {error}")
+                pause = await self._rest(pause)
 
     async def list_once(self) -> None:
         """Fill `objects` without watching; raises KubeAway or KubeRefused."""
         await self._list()
+
+    async def list_or_note(self) -> None:
+        """Fill `objects` without watching, or enter the state that says why not; raises KubeAway alone."""
+        try:
+            await self._list()
+        except KubeRefused as error:
+            if not (error.absent or error.forbidden):
+                raise KubeAway(str(error)) from error
+            self._enter("absent" if error.absent else "forbidden", error.message)
 
     async def _refused(self, error: KubeRefused, pause: float) -> float:
         if error.status == 410:
