@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.lab.kube import programs
 
@@ -40,6 +41,11 @@ class LabError(Exception):
 
 class ControlPlane:
     """One control plane; two with different names run beside each other."""
+
+    host = HOST
+    """Where the API server listens."""
+    controllers: tuple[str, ...] = ("kube-controller-manager", "kube-scheduler", "kwok")
+    """What is started once the API server answers."""
 
     def __init__(self, name: str = "rdmatop-kube", state: Path | None = None) -> None:
         self.name = name
@@ -61,7 +67,7 @@ class ControlPlane:
     def kubectl(self, *argv: str, stdin: str | None = None, check: bool = True) -> str:
         return self.run(programs.find("kubectl"), "--kubeconfig", str(self.kubeconfig), *argv, stdin=stdin, check=check)
 
-    def apply(self, *objects: dict) -> None:
+    def apply(self, *objects: dict[str, Any]) -> None:
         """Create or change objects, status included where it has no sub-resource of its own."""
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
@@ -76,7 +82,7 @@ class ControlPlane:
         self.start("kube-apiserver")
         self._write_kubeconfig()
         self.wait_ready()
-        for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
+        for name in self.controllers:
             self.start(name)
 
     def down(self) -> None:
@@ -137,7 +143,7 @@ class ControlPlane:
         self.run("ip", "route", "add", "default", "dev", "lo")
 
     def _make_keys(self) -> None:
-        (self.state / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+        (self.state / "tokens.csv").write_text("".join(f"{line}\n" for line in self._tokens()))
         if (self.state / "sa.key").exists():
             return
         for argv in (
@@ -147,21 +153,33 @@ class ControlPlane:
         ):
             subprocess.run(["openssl", *argv], cwd=self.state, check=True, capture_output=True)
 
+    def _tokens(self) -> list[str]:
+        """Who is known from the start: token, name, uid, groups."""
+        return [f'{TOKEN},admin,admin,"system:masters"']
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.host}:{PORT}"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the API server, which is made when it first starts."""
+        return self.state / "certs" / "apiserver.crt"
+
     def _write_kubeconfig(self) -> None:
-        authority = self.state / "certs" / "apiserver.crt"
         end = time.monotonic() + READY_S
-        while not authority.exists():
+        while not self.authority.exists():
             if time.monotonic() > end or not self._alive("kube-apiserver"):
                 raise LabError(f"the API server does not start: see {self.state}/kube-apiserver.log")
             time.sleep(0.05)
         self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(json.dumps(kubeconfig(str(authority), TOKEN)))
+        self.kubeconfig.write_text(json.dumps(kubeconfig(str(self.authority), TOKEN, self.server)))
 
     def _command_lines(self) -> dict[str, list[str]]:
         state, config = self.state, str(self.kubeconfig)
         controller = [
             f"--kubeconfig={config}", f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}",
-            f"--bind-address={HOST}", "--leader-elect=false", "--kube-api-qps=500", "--kube-api-burst=1000",
+            f"--bind-address={self.host}", "--leader-elect=false", "--kube-api-qps=500", "--kube-api-burst=1000",
         ]  # fmt: skip
         return {
             "etcd": [
@@ -170,7 +188,8 @@ class ControlPlane:
                 "--unsafe-no-fsync", "--log-level=warn",
             ],
             "kube-apiserver": [
-                "--etcd-servers=http://127.0.0.1:2379", f"--bind-address={HOST}", f"--advertise-address={HOST}",
+                "--etcd-servers=http://127.0.0.1:2379",
+                f"--bind-address={self.host}", f"--advertise-address={self.host}",
                 f"--secure-port={PORT}", f"--cert-dir={state}/certs", "--service-cluster-ip-range=10.96.0.0/16",
                 f"--service-account-key-file={state}/sa.pub", f"--service-account-signing-key-file={state}/sa.key",
                 "--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=Node,RBAC",
@@ -208,7 +227,7 @@ AUDIT_POLICY = {
 }
 
 
-def kubeconfig(authority: str, token: str, server: str = f"https://{HOST}:{PORT}") -> dict:
+def kubeconfig(authority: str, token: str, server: str = f"https://{HOST}:{PORT}") -> dict[str, Any]:
     return {
         "apiVersion": "v1", "kind": "Config", "current-context": "lab",
         "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority": authority}}],
@@ -217,7 +236,7 @@ def kubeconfig(authority: str, token: str, server: str = f"https://{HOST}:{PORT}
     }  # fmt: skip
 
 
-def node_object(number: int, resource: str) -> dict:
+def node_object(number: int, resource: str) -> dict[str, Any]:
     name = f"gpu-{number:04d}"
     amounts = {"cpu": "128", "memory": "2Ti", "pods": "250", "nvidia.com/gpu": "8", resource: "64"}
     return {

@@ -16,6 +16,11 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rdmatop" / "kube" / "bin"
 
 
+def folder() -> Path:
+    """Where the programs of a node are, all in one folder; raises MissingProgram."""
+    return Path(find("kubelet")).parent
+
+
 def find(name: str) -> str:
     """The path of a program or of the files that go with it; raises MissingProgram."""
     given = os.environ.get("RDMATOP_KUBE")

@@ -10,6 +10,7 @@ Own exit codes: 124 time limit passed, 125 the guest died or never came up, 126 
 import argparse
 import os
 import platform
+import shlex
 import shutil
 import signal
 import sys
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--mem", type=int, default=2048, help="MiB")
     add("--machine", default="microvm")
     add("--append", default="", help="more words for the kernel's command line")
+    add("--qemu", default="", metavar="WORDS", help="more words for QEMU's command line: disks, network cards")
     add("--rw", action="append", default=[], metavar="DIR", help="host folder the guest may write to, same path")
     add("--show", action="append", default=[], metavar="DIR", help="host folder under /tmp or /run to be seen too")
     add("--host-tmp", action="store_true", help="the host's /tmp, writes forgotten, in place of an empty one")
@@ -85,6 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         tuple(os.path.abspath(folder) for folder in options.rw),
         tuple((int(host), int(inside)) for host, _, inside in (pair.partition(":") for pair in options.forward)),
         options.append,
+        tuple(shlex.split(options.qemu)),
     )
     job = guest.Job(
         tuple(command),

@@ -18,6 +18,8 @@ class Hardware(NamedTuple):
     forward: tuple[tuple[int, int], ...] = ()
     """(port of the host's loopback, port of the guest)."""
     append: str = ""
+    extra: tuple[str, ...] = ()
+    """Further words for QEMU: disks, network cards."""
 
 
 def arguments(
@@ -52,7 +54,7 @@ def arguments(
     if hardware.forward:
         rules = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in hardware.forward)
         argv += ["-netdev", f"user,id=net,restrict=on{rules}", "-device", f"virtio-net-{bus},netdev=net"]
-    return argv
+    return [*argv, *hardware.extra]
 
 
 def shared_folder(name: str, path: str, tag: str, bus: str, options: str = "") -> list[str]:
