@@ -23,8 +23,6 @@ from diagnostics.model import Benchmark, Evidence, Severity
 RATIO_SOURCE = "ngc_multinode_perf: 90 % of the rate; rdmatop warns under 90 %, fails under 80 %"
 BITS = {"rx_bits_phy", "rx_corrected_bits_phy"}
 """Traffic, and what FEC is there for."""
-NORMAL = frozenset({"resp_cqe_flush_error", "req_cqe_flush_error"})
-"""Rise whenever a queue pair is taken down."""
 
 Key = tuple[str | None, int | None, str, str, int, int, bool]
 
@@ -194,7 +192,7 @@ def benchmark_errors(state: State) -> Judgement:
         moved = {
             name: delta
             for name, delta in (benchmark.counters or {}).items()
-            if delta > 0 and name not in NORMAL and (name in judged or any(spec.cls == "error" for spec in find(name)))
+            if delta > 0 and (name in judged or any(spec.cls == "error" for spec in find(name)))
         }
         name = label(benchmark.device, benchmark.port)
         if benchmark.verified is False:

@@ -24,7 +24,7 @@ Key = tuple[str, str | None, int | None, str]
 class Standing:
     """A finding that lasts."""
 
-    __slots__ = ("acknowledged", "finding", "followed", "hold_s", "raised", "seen", "severity_seen", "sticky")
+    __slots__ = ("acknowledged", "finding", "hold_s", "raised", "seen", "severities", "sticky")
 
     def __init__(self, finding: Finding, raised: Raised, check: Check, clock: float) -> None:
         self.finding = finding
@@ -33,10 +33,9 @@ class Standing:
         self.sticky = check.sticky
         self.seen = clock
         """Monotonic time at which it was raised last."""
-        self.severity_seen = clock
-        """The same, at this severity or worse."""
+        self.severities: dict[Severity, float] = {raised.severity: clock}
+        """The same, of each severity."""
         self.acknowledged = False
-        self.followed: str | None = None
 
 
 class Stepped(NamedTuple):
@@ -97,14 +96,9 @@ class Lifecycle:
         self, known: Standing, check: Check, raised: Raised, now: float, clock: float, events: list[Event]
     ) -> None:
         known.seen = clock
+        known.severities[raised.severity] = clock
         old = known.finding.severity
-        severity: Severity = raised.severity
-        if _rank(severity) <= _rank(old):
-            known.severity_seen = clock
-        elif clock - known.severity_seen < known.hold_s:
-            severity = old
-        else:
-            known.severity_seen = clock
+        severity = next(each for each in SEVERITIES if clock - known.severities.get(each, -1e18) < known.hold_s)
         if raised == known.raised and severity == old:
             return
         known.raised = raised
@@ -135,16 +129,13 @@ class Lifecycle:
 
     def export(self) -> dict[str, Any]:
         return {
-            "standing": [
-                [list(key), msgspec.to_builtins(each.finding), each.hold_s, each.sticky]
-                for key, each in self._standing.items()
-            ],
+            "standing": [[list(key), msgspec.to_builtins(each.finding)] for key, each in self._standing.items()],
             "episodes": [[list(key), count] for key, count in self._episodes.items()],
         }
 
     def restore(self, data: dict[str, Any], checks: Callable[[str], Check | None], clock: float) -> None:
         """Findings go on where they were: one that is not raised again within its hold ends as usual."""
-        for key_list, body, _hold_s, _sticky in data["standing"]:
+        for key_list, body in data["standing"]:
             key: Key = (key_list[0], key_list[1], key_list[2], key_list[3])
             finding = msgspec.convert(body, Finding)
             check = checks(finding.check)
@@ -161,10 +152,6 @@ class Lifecycle:
 
 def _hold(standing: Standing) -> float:
     return 0.001 if standing.acknowledged and standing.sticky else standing.hold_s
-
-
-def _rank(severity: Severity) -> int:
-    return SEVERITIES.index(severity)
 
 
 def finding_id(node: str, key: Key, episode: int) -> str:

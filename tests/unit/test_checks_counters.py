@@ -12,7 +12,7 @@ from diagnostics.checks.engine import Judge
 from diagnostics.checks.manifest import Manifest, ThresholdOverride, parse_manifest
 from diagnostics.errors import UserError
 from diagnostics.model import Finding, NodeSnapshot
-from diagnostics.windows import PairWindows
+from diagnostics.windows import Delta, PairWindows
 from tests.shared import shared_path
 from tests.unit.made_node import Rises, counters, device, port, roce, snapshot
 
@@ -357,6 +357,42 @@ def test_manifest_in_yaml_and_json_is_the_same() -> None:
         b'"thresholds": {"symbol-errors.per_hour": {"value": 5}}}'
     )
     assert parse_manifest(yaml, THRESHOLDS) == parse_manifest(json, THRESHOLDS)
+
+
+def step(judge: Judge, second: float, value: int, by_window: dict[float, float]) -> list[tuple[str, str]]:
+    """A sample of one counter whose rise depends on the window that is asked for."""
+
+    class ByWindow:
+        def delta(self, device: str, port: int | None, name: str, window_s: float) -> Delta | None:
+            rise_ = by_window.get(window_s)
+            return None if rise_ is None or name != "symbol_error" else Delta(rise_, window_s, "ok")
+
+    node = snapshot([port()], counters=counters(symbol_error=value))
+    return verdicts(judge.step(node, ByWindow(), second, second)[0].findings)
+
+
+@pytest.mark.parametrize(("in_an_hour", "severity"), [(120.0, "info"), (121.0, "warning")])
+def test_slow_trickle_is_judged_over_the_hour(in_an_hour: float, severity: str) -> None:
+    judge = Judge()
+    step(judge, 0.0, 0, {})
+    assert step(judge, 1.0, 2, {60.0: 2.0, 3600.0: in_an_hour}) == [(severity, "symbol-errors")]
+
+
+def test_standing_finding_needs_less_to_stay_than_it_needed_to_come() -> None:
+    """Between half the threshold and the threshold: it stays where it stood, and does not come where it did not."""
+    fresh, standing = Judge(), Judge()
+    step(fresh, 0.0, 0, {})
+    step(standing, 0.0, 0, {})
+    assert step(standing, 1.0, 20, {60.0: 20.0}) == [("warning", "symbol-errors")]
+    assert step(standing, 500.0, 27, {60.0: 7.0}) == [("warning", "symbol-errors")]
+    assert step(fresh, 500.0, 27, {60.0: 7.0}) == [("info", "symbol-errors")]
+    assert step(standing, 1000.0, 30, {60.0: 3.0}) == [("info", "symbol-errors")]
+
+
+def test_note_is_no_cause_of_a_warning() -> None:
+    found = rise(make=roce, rx_prio3_pause=20, roce_adp_retrans=1240)
+    assert verdicts(found) == [("warning", "transport-retries"), ("info", "congestion-fabric")]
+    assert found[0].follows is None
 
 
 def test_every_threshold_that_a_rule_names_exists_and_has_a_publisher() -> None:
