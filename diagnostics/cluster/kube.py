@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
-from kubernetes.aio import client, config
+from kubernetes.aio import client
 from kubernetes.aio.client.rest import RESTResponse
 
+from diagnostics.cluster.login import Login
 from diagnostics.errors import Unreachable
 
 TIMEOUT_S = 15.0
@@ -47,6 +48,11 @@ class KubeRefused(Exception):
         """When to ask again, of a server that has too much to do."""
 
     @property
+    def from_api_server(self) -> bool:
+        """Whether the API server itself speaks, and not an agent behind its proxy."""
+        return b'"kind":"Status"' in self.body.replace(b'": ', b'":')
+
+    @property
     def absent(self) -> bool:
         """The kind or object does not exist."""
         return self.status == 404
@@ -61,36 +67,40 @@ class _Status(msgspec.Struct):
 
 
 class Kube:
-    """A connection to one cluster under one identity."""
+    """A connection to one cluster under one identity, which is read again when the server no longer takes it."""
 
-    def __init__(self, configuration: Any, label: str, namespace: str) -> None:
-        configuration.connection_pool_maxsize = 0  # watches hold connections; the callers bound what they ask at once
-        self._client = client.ApiClient(configuration)
+    def __init__(
+        self,
+        configuration: Any,
+        label: str,
+        namespace: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        login: Login | None = None,
+    ) -> None:
+        self._client = _client(configuration)
         self.label = label
         """The context's name, for the header."""
         self.namespace = namespace
+        self._timeout_s = timeout_s
+        self._login = login
+        self._renewing = asyncio.Lock()
+        self._renewals = 0
+        self._old: list[Any] = []
 
     @classmethod
-    async def open(cls, kubeconfig: str | None = None, context: str | None = None) -> Kube:
+    async def open(
+        cls, kubeconfig: str | None = None, context: str | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> Kube:
         """The named context, the current one, or the pod's own account; raises Unreachable where there is none."""
-        configuration = client.Configuration()
-        try:
-            await config.load_kube_config(kubeconfig, context, client_configuration=configuration)
-        except (config.ConfigException, OSError, TypeError, KeyError, ValueError) as error:
-            if kubeconfig is not None or context is not None:
-                raise Unreachable(f"no usable kubeconfig: {error}", "kubectl config get-contexts") from None
-            return cls._in_pod(configuration, error)
-        contexts, active = config.list_kube_config_contexts(kubeconfig)
-        chosen = next((each for each in contexts if each["name"] == context), active)
-        return cls(configuration, chosen["name"], chosen["context"].get("namespace") or "default")
+        login = Login(kubeconfig, context)
+        configuration = await login.configuration()
+        return cls(configuration, login.label, login.namespace, timeout_s=timeout_s, login=login)
 
-    @classmethod
-    def _in_pod(cls, configuration: Any, why: Exception) -> Kube:
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException:
-            raise Unreachable(f"no cluster: {why}", "set KUBECONFIG, or run with --local for this host") from None
-        return cls(configuration, "in-cluster", "default")
+    @property
+    def server(self) -> str:
+        """`https://10.0.0.1:6443`."""
+        return str(self._client.configuration.host)
 
     async def get(self, path: str, **query: str) -> bytes:
         """The body; raises KubeAway or KubeRefused."""
@@ -104,19 +114,25 @@ class Kube:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> bytes:
         """One request and its whole answer."""
-        try:
-            # aiohttp's total time-out covers the body too.
-            answer = await self._request(method, path, body, query, headers, aiohttp.ClientTimeout(total=timeout_s))
-            async with answer:
-                text = await _bounded(answer)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise KubeAway(f"{self._client.configuration.host}: {error or 'no answer in time'}") from error
-        if answer.status >= 300:
-            raise _refused(answer, text)
-        return text
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        for last in (False, True):
+            renewals = self._renewals
+            try:
+                # aiohttp's total time-out covers the body too.
+                answer = await self._request(method, path, body, query, headers, aiohttp.ClientTimeout(total=timeout_s))
+                async with answer:
+                    text = await _bounded(answer)
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                raise self._away(error) from error
+            if answer.status < 300:
+                return text
+            refused = _refused(answer, text)
+            if last or not await self._renewed(refused, renewals):
+                raise refused
+        raise AssertionError("the second try has raised or returned")
 
     async def lines(
         self,
@@ -124,26 +140,53 @@ class Kube:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        silence_s: float | None = None,
         opened: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[bytes]:
         """The lines of an answer that goes on (a watch, a log, a stream); it ends as the server ends it.
 
-        `opened` is called when the server has agreed: the first line may be minutes away.
+        Raises KubeAway after `silence_s` without a byte. `opened` is called when the server has agreed: the first line
+        may be minutes away.
         """
-        try:
-            bound = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=None)
-            answer = await self._request("GET", path, None, query, headers, bound)
-            async with answer:
-                if answer.status >= 300:
-                    raise _refused(answer, await _bounded(answer))
-                opened()
-                async for line in _lines(answer):
-                    yield line
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise KubeAway(f"{self._client.configuration.host}: {error or 'no answer in time'}") from error
+        bound = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=silence_s)
+        for last in (False, True):
+            renewals = self._renewals
+            try:
+                answer = await self._request("GET", path, None, query, headers, bound)
+                async with answer:
+                    if answer.status < 300:
+                        opened()
+                        async for line in _lines(answer):
+                            yield line
+                        return
+                    refused = _refused(answer, await _bounded(answer))
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                raise self._away(error) from error
+            if last or not await self._renewed(refused, renewals):
+                raise refused
+
+    async def _renewed(self, refused: KubeRefused, renewals: int) -> bool:
+        """Whether there is another identity to try: a token file, plugin or kubeconfig may have a new one by now."""
+        if refused.status != 401 or self._login is None or not refused.from_api_server:
+            return False
+        async with self._renewing:
+            if self._renewals != renewals:
+                return True  # somebody else's request has done it meanwhile
+            try:
+                client_ = _client(await self._login.configuration())
+            except Unreachable:
+                return False
+            before, self._client = self._client, client_
+            self._renewals += 1
+            self._old.append(before)  # streams of before go on with it
+            return True
+
+    def _away(self, error: Exception) -> KubeAway:
+        return KubeAway(f"{self.server}: {str(error) or 'no answer in time'}")
 
     async def close(self) -> None:
-        await self._client.close()
+        for each in (self._client, *self._old):
+            await each.close()
 
     async def _request(
         self,
@@ -155,7 +198,6 @@ class Kube:
         timeout: Any,
     ) -> aiohttp.ClientResponse:
         head = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
-        # Renews a token that has run out, and asks an exec plugin again.
         await self._client.update_params_for_auth(head, None, ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         made: RESTResponse = await self._client.rest_client.request(
@@ -163,6 +205,11 @@ class Kube:
         )
         response: aiohttp.ClientResponse = made.response
         return response
+
+
+def _client(configuration: Any) -> Any:
+    configuration.connection_pool_maxsize = 0  # watches hold connections; the callers bound what they ask at once
+    return client.ApiClient(configuration)
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

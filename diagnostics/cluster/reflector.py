@@ -204,7 +204,10 @@ class Reflector(Generic[Kept]):
             "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": self._version,
             "timeoutSeconds": str(int(WATCH_S * random.uniform(0.8, 1.2))), **self._query,  # noqa: S311
         }  # fmt: skip
-        async for line in self._kube.lines(self._path, query=query, opened=lambda: self._enter("current", None)):
+        lines = self._kube.lines(
+            self._path, query=query, silence_s=2 * WATCH_S, opened=lambda: self._enter("current", None)
+        )
+        async for line in lines:
             self._apply(msgspec.json.decode(line, type=_Watched))
 
     def _apply(self, event: _Watched) -> None:
