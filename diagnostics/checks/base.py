@@ -201,7 +201,7 @@ def check(
     """Register a function as a check; its docstring is what `rdmatop explain` prints."""
 
     def register(judge: Callable[[State], Judgement]) -> Callable[[State], Judgement]:
-        doc = _document(judge.__doc__ or "", thresholds, follows)
+        doc = _document(judge.__doc__ or "", follows)
         row = Check(check_id, layer, title, doc, hint, judge, thresholds, follows, counters, clear_s, sticky)
         if check_id in _CHECKS:
             raise ValueError(f"two checks have the id {check_id}")
@@ -212,21 +212,12 @@ def check(
     return register
 
 
-def _document(text: str, thresholds: tuple[Threshold, ...], follows: tuple[str, ...]) -> str:
-    """The docstring with the thresholds and their publishers behind it."""
+def _document(text: str, follows: tuple[str, ...]) -> str:
+    """The docstring, and what the finding may follow from."""
     lines = [line.strip() for line in text.strip().splitlines()]
-    if thresholds:
-        lines += ["", "Thresholds:", *(threshold_text(each) for each in thresholds)]
     if follows:
         lines += ["", f"May follow from: {', '.join(follows)}."]
     return "\n".join(lines)
-
-
-def threshold_text(row: Threshold) -> str:
-    """`- per_hour: 120 errors in 1 h (NVSentinel …)`."""
-    within = f" in {span(row.window_s)}" if row.window_s is not None else ""
-    link = f", {row.link}" if row.link else ""
-    return f"- {row.name}: {row.value:g} {row.unit}{within} ({row.publisher}{link})"
 
 
 def registered() -> dict[str, Check]:

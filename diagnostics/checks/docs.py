@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from diagnostics.checks import REGISTRY
-from diagnostics.checks.base import LAYERS, Check
+from diagnostics.checks.base import LAYERS, Check, Threshold, span
 from diagnostics.kernel_log import RULES
 
 HEAD = """# Checks
@@ -40,10 +40,19 @@ def markdown() -> str:
 
 def section(check: Check) -> str:
     lines = [f"### {check.id}", "", f"{check.title}.", "", check.doc, ""]
+    if check.thresholds:
+        lines += ["Thresholds:", "", *(threshold_text(each) for each in check.thresholds), ""]
     if check.counters:
         lines += [f"Counters: {', '.join(f'`{name}`' for name in check.counters)}.", ""]
     lines += [f"Hint: {check.hint}.", ""]
     return "\n".join(lines)
+
+
+def threshold_text(row: Threshold) -> str:
+    """`- per_hour: 120 errors in 1 h (NVSentinel …)`."""
+    within = f" in {span(row.window_s)}" if row.window_s is not None else ""
+    link = f", {row.link}" if row.link else ""
+    return f"- {row.name}: {row.value:g} {row.unit}{within} ({row.publisher}{link})"
 
 
 def _kernel_rules() -> str:

@@ -15,7 +15,7 @@ from diagnostics.checks.manifest import Manifest
 from diagnostics.checks.memory import Memory
 from diagnostics.links import card_max_gbps
 from diagnostics.model import Device, Expected, NodeSnapshot, Port
-from diagnostics.selection import natural
+from diagnostics.natural import natural
 
 PortKey = tuple[str, int]
 

@@ -10,9 +10,8 @@ import msgspec
 from diagnostics.checks.base import SEVERITIES, Check
 from diagnostics.checks.lifecycle import Standing
 from diagnostics.model import Finding, FindingCounts, Health
-from diagnostics.selection import natural as natural_key
+from diagnostics.natural import natural
 
-natural = lru_cache(maxsize=4096)(natural_key)
 """Names of nodes and devices are few and asked for in every sample."""
 
 HEALTH: dict[str, Health] = {"critical": "failed", "warning": "warning"}

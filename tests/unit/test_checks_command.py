@@ -126,6 +126,16 @@ def test_tree_that_is_none_is_out_of_reach_and_says_so_in_json(
     assert (code, made["passed"], made["checks"]) == (3, False, []) and made["errors"][0]["source"] == "check"
 
 
+def test_tree_without_a_device_is_out_of_reach(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sys/class/net").mkdir(parents=True)
+    code, made = report(capsys, "--root", str(tmp_path))
+    assert (code, made["findings"]) == (3, []) and made["errors"]
+
+
+def test_a_node_may_be_named(trees: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "a100", "--node-name", "a100", "--root", str(trees / "gcm-a100-hdr"))[0] == 0
+
+
 def test_another_node_needs_a_cluster(trees: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, made = report(capsys, "gpu-999", "--root", str(trees / "gcm-a100-hdr"))
     assert code == 3 and "gpu-999" in made["errors"][0]["message"]

@@ -6,6 +6,7 @@ import argparse
 import textwrap
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from diagnostics.errors import (
@@ -17,7 +18,7 @@ from diagnostics.errors import (
     UserError,
 )
 from diagnostics.model import Finding, NodeSnapshot, Problem
-from diagnostics.report import COLOURS, GLYPHS, as_json, as_line, as_yaml, meaning
+from diagnostics.report import ASCII_GLYPHS, COLOURS, GLYPHS, Look, as_json, as_line, as_yaml, meaning
 from diagnostics.timing import now
 from tui.commands import output
 from tui.options import Options, interval, seconds
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from diagnostics.checks.engine import Judge
     from diagnostics.checks.manifest import Manifest
     from diagnostics.checks.report import CheckReport, Judged
+    from diagnostics.windows import Windows
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 WIDTH = 100
@@ -200,15 +202,16 @@ def _watch(found: argparse.Namespace, source: Once, options: Options, manifest: 
     return code
 
 
-def _sampled(source: Once, interval_s: float) -> Iterator[tuple[NodeSnapshot, object | None]]:
+def _sampled(source: Once, interval_s: float) -> Iterator[tuple[NodeSnapshot, Windows | None]]:
+    """An agent judged over time already; what is read here has its history beside it."""
     for snapshot in source.watch(ALL, interval_s):
         yield snapshot, getattr(source, "windows", None)
 
 
-def _step(judge: Judge, snapshot: NodeSnapshot, windows: object | None) -> Judged:
+def _step(judge: Judge, snapshot: NodeSnapshot, windows: Windows | None) -> Judged:
     from diagnostics.checks.report import Judged
 
-    judged, _ = judge.step(snapshot, windows if judge.memory.samples else None)  # type: ignore[arg-type]
+    judged, _ = judge.step(snapshot, windows if judge.memory.samples else None)
     return Judged(judged, judge.unjudged)
 
 
@@ -231,13 +234,15 @@ def _told(
     else:
         output.write(_text(whole, found.format == "wide") + "\n" * watching)
     output.say_problems(whole.errors)
-    return exit_code(whole)
+    return exit_code(whole, anything=bool(judged.snapshot.devices))
 
 
-def exit_code(whole: CheckReport) -> int:
-    """The contract's order: a failed verdict, then a partial answer."""
+def exit_code(whole: CheckReport, *, anything: bool) -> int:
+    """A failed verdict, no device that could be judged, or a partial answer: the first that applies."""
     if not whole.passed:
         return EXIT_FAILED
+    if whole.errors and not anything:
+        return EXIT_UNREACHABLE
     return EXIT_PARTIAL if whole.errors else EXIT_OK
 
 
@@ -261,36 +266,42 @@ def _text(whole: CheckReport, wide: bool) -> str:
     width = min(look.width or WIDTH, 160)
     lines: list[str] = []
     depth: dict[str, int] = {}
-    for finding in whole.findings:
+    for finding, after in zip_longest(whole.findings, whole.findings[1:]):
         depth[finding.id] = depth.get(finding.follows or "", -1) + 1
-        lines += _finding_lines(finding, depth[finding.id], width, look.colour, look.ascii)
+        is_last = after is None or (after.check, after.hint) != (finding.check, finding.hint)
+        lines += _finding_lines(finding, depth[finding.id], width, look, hint=is_last)
     if wide:
         lines += [f"  {each.status:8} {each.check:20} {each.reason or ''}".rstrip() for each in whole.checks]
     lines.append(summary(whole))
     return "\n".join(lines) + "\n"
 
 
-def _finding_lines(finding: Finding, depth: int, width: int, colour: bool, ascii_only: bool) -> list[str]:
-    glyph = (
-        {"ok": "i", "warning": "!", "failed": "X", "unknown": "i"}[meaning(finding.severity)]
-        if ascii_only
-        else ("·" if finding.severity == "info" else GLYPHS[meaning(finding.severity)])
-    )
-    indent = "  " * depth
-    head = f"{indent}{glyph} {finding.check}  "
+def _finding_lines(finding: Finding, depth: int, width: int, look: Look, *, hint: bool) -> list[str]:
+    """The sentence, what could not be read, and what to do; of like findings in a row the last has the hint."""
+    indent, rest = "  " * depth, "  " * depth + "    "
     follows = " (follows from the above)" if depth else ""
-    body = textwrap.wrap(
-        finding.message + follows, max(width - len(indent) - 4, 30), break_on_hyphens=False, break_long_words=False,
-        initial_indent=" " * len(head),
-    )  # fmt: skip
-    first = body[0][len(head) :] if body else ""
-    lines = [head + first, *(f"{indent}    {line}" for line in body[1:])]
-    lines.extend(f"{indent}    not read: {unread}" for unread in finding.unread)
-    if finding.hint and finding.severity != "info":
-        lines += textwrap.wrap(
-            f"next: {finding.hint}", width, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}          ",
-            break_on_hyphens=False, break_long_words=False,
-        )  # fmt: skip
-    if colour:
+    head = f"{indent}{_glyph(finding, look.ascii)} {finding.check}  "
+    lines = _wrapped(head + finding.message + follows, width, "", rest)
+    lines += [f"{rest}not read: {unread}" for unread in finding.unread]
+    if hint and finding.hint and finding.severity != "info":
+        lines += _wrapped(f"next: {finding.hint}", width, rest, f"{rest}      ")
+    if look.colour:
         lines[0] = f"\x1b[{COLOURS[meaning(finding.severity)]}m{lines[0]}\x1b[0m"
     return lines
+
+
+def _glyph(finding: Finding, ascii_only: bool) -> str:
+    means = meaning(finding.severity)
+    return (ASCII_GLYPHS if ascii_only else GLYPHS)["unknown" if finding.severity == "info" else means]
+
+
+def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 40),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+        break_long_words=False,
+        drop_whitespace=True,
+    )

@@ -31,6 +31,11 @@ class LocalOnce:
         self._sampler = Sampler(options.root, options.node_name)
         self._judge: Judge | None = None
 
+    @property
+    def windows(self) -> Windows:
+        """What `watch` has read so far: for whoever judges by itself."""
+        return self._sampler.history
+
     def snapshot(self, wanted: Wanted) -> NodeSnapshot:
         self._sampler.refresh(deep=wanted.inventory)
         self._sampler.tick()
