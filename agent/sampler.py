@@ -19,11 +19,12 @@ from agent.readers.files import allow_descriptors
 from agent.readers.netlink import Netlink
 from agent.readers.pci import Buses, scan
 from agent.readers.processes import Resolver, Users, read_processes
-from agent.readers.root import Root, natural
+from agent.readers.root import Root
 from agent.readers.uevents import Uevents
 from agent.readers.watched import Watched
 from agent.readers.worker import Worker
 from diagnostics.model import Counter, Host, NodeSnapshot, Port, Problem, Process, Unread
+from diagnostics.natural import natural
 from diagnostics.timing import now
 
 if TYPE_CHECKING:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from diagnostics.columns import NAMES, Column
 from diagnostics.model import NodeSnapshot
-
-
-def natural(text: str | None) -> tuple[tuple[int, int, str], ...]:
-    """Sorts mlx5_2 before mlx5_10; None first."""
-    parts = re.split(r"(\d+)", text or "")
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
+from diagnostics.natural import natural
 
 
 def in_order(kind: str, items: Iterable[Any]) -> list[Any]:

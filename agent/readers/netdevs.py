@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.readers.files import Attributes
-from agent.readers.root import Root, natural, number
+from agent.readers.root import Root, number
+from diagnostics.natural import natural
 
 IFF_UP = 1
 """First bit of `flags` (uapi/linux/if.h): switched on by the administrator."""

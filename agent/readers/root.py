@@ -10,6 +10,7 @@ import os
 import stat
 
 from diagnostics.errors import UserError
+from diagnostics.natural import natural
 
 TEXT_BYTES = 4096
 """A sysfs file is one page at most."""
@@ -176,25 +177,6 @@ class Root:
         except OSError:
             return None
         return found.st_dev, found.st_ino, found.st_mtime_ns
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key: mlx5_2 before mlx5_10."""
-    parts: list[tuple[int, int, str]] = []
-    digits = text = ""
-    for char in name:
-        if "0" <= char <= "9":
-            if text:
-                parts.append((1, 0, text))
-                text = ""
-            digits += char
-        else:
-            if digits:
-                parts.append((0, int(digits[:18]), ""))
-                digits = ""
-            text += char
-    parts.append((0, int(digits[:18]), "") if digits else (1, 0, text))
-    return parts
 
 
 def clean(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 
 import msgspec
 
@@ -11,8 +10,6 @@ from diagnostics.checks.base import SEVERITIES, Check
 from diagnostics.checks.lifecycle import Standing
 from diagnostics.model import Finding, FindingCounts, Health
 from diagnostics.natural import natural
-
-"""Names of nodes and devices are few and asked for in every sample."""
 
 HEALTH: dict[str, Health] = {"critical": "failed", "warning": "warning"}
 

@@ -27,7 +27,7 @@ from diagnostics.cluster.nodes import (
 from diagnostics.cluster.presence import agent_of, newest
 from diagnostics.cluster.rdmanode import PATH as RDMANODES
 from diagnostics.cluster.reflector import Reflector
-from diagnostics.selection import natural
+from diagnostics.natural import natural
 
 COALESCE_S = 0.15
 """Between two pictures at least."""
