@@ -1,4 +1,4 @@
-"""All checks of one node, ordered by layer: `REGISTRY[id]`.
+"""All checks, ordered by layer: `REGISTRY[id]`.
 
 A check is a function in its layer's file with a `check(...)` row above it; importing the file registers it.
 """
@@ -10,6 +10,7 @@ from diagnostics.checks import (
     benchmarks,
     congestion,
     errors,
+    fleet,
     host,
     link,
     link_devices,
@@ -32,6 +33,7 @@ __all__ = [
     "benchmarks",
     "congestion",
     "errors",
+    "fleet",
     "host",
     "link",
     "link_devices",
