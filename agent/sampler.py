@@ -233,7 +233,7 @@ class Sampler:
         if fresh:
             allow_descriptors(DESCRIPTORS * (len(self._watched) + len(fresh)))
         for name in fresh:
-            self._watched[name] = Watched(self.root, name)
+            self._watched[name] = Watched(self.root, name, self.node)
         for name, watched in list(self._watched.items()):
             there = name in names and (watched.reader.exists() or not watched.was_there)
             if there:
@@ -361,12 +361,8 @@ class Sampler:
         chosen: Collection[tuple[str, int | None]] | None = None if choice == "all" else frozenset(choice)
         found: list[Counter] = []
         for each in self._sorted_present():
-            items: list[Counter] = []
-            for group in each.reader.groups:
-                if chosen is None or (each.reader.name, group.port) in chosen:
-                    items += assemble.counter_items(self.node, each.reader, group, each.condition, self.history)
-            items.sort(key=lambda item: (item.port or 0, natural(item.name)))
-            found += items
+            ports = None if chosen is None else frozenset(port for name, port in chosen if name == each.reader.name)
+            found += each.shown.items(self.history, each.condition.stale_since, ports)
         return tuple(found)
 
     def _unread(self) -> tuple[Unread, ...]:

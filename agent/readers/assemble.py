@@ -11,7 +11,7 @@ from agent.readers.counters import Group
 from agent.readers.device import DeviceReader, PortState
 from agent.readers.traffic import Traffic, plan_of, traffic_of
 from diagnostics.links import card_max_gbps
-from diagnostics.model import Counter, Device, FindingCounts, Gid, Host, Node, Port, Quality, Unread
+from diagnostics.model import Device, FindingCounts, Gid, Host, Node, Port, Unread
 from diagnostics.version import VERSION
 
 MINUTE_S = 60.0
@@ -151,38 +151,6 @@ def gid_items(node: str, reader: DeviceReader) -> Iterator[Gid]:
                 type=entry.type,
                 netdev=entry.netdev,
             )
-
-
-def counter_items(
-    node: str, reader: DeviceReader, group: Group, condition: Condition, history: History
-) -> Iterator[Counter]:
-    """A group's counters, by name. Of a stale device the last values, without rates."""
-    reading = group.reading
-    if reading is None:
-        return
-    specs, values = reading.block.specs, reading.block.values
-    rises = history.group_delta((reader.name, group.port, group.source), specs, MINUTE_S)
-    failures, stale = group.reader.failures, condition.stale_since is not None
-    columns = zip(specs, values, reading.rates.per_second, reading.rates.quality, rises, strict=True)
-    for place, (spec, value, per_second, quality, rise) in enumerate(columns):
-        failure = failures.get(spec.name)
-        shown: Quality = "stale" if stale else quality
-        yield Counter(
-            node=node,
-            device=reader.name,
-            port=group.port,
-            name=spec.name,
-            source=spec.source,
-            value=value,
-            unit=spec.unit,
-            class_=spec.cls,
-            per_second=None if stale else per_second,
-            quality=shown,
-            meaning=spec.meaning,
-            delta_1m=rise,
-            since=condition.stale_since if stale else reading.since.get(place),
-            unread=failure.reason if failure else None,
-        )
 
 
 def unread_items(reader: DeviceReader, condition: Condition) -> Iterator[Unread]:

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from agent.readers.assemble import Condition
 from agent.readers.device import DeviceReader
 from agent.readers.root import Root
+from agent.readers.shown import Shown
 from agent.readers.worker import Worker
 
 
 class Watched:
     """A device and whether it answers."""
 
-    def __init__(self, root: Root, name: str) -> None:
+    def __init__(self, root: Root, name: str, node: str) -> None:
         # a root of its own, whose count of reads tells slow from hanging
         self.reader = DeviceReader(Root(root.given), name)
+        self.shown = Shown(node, self.reader)
         self.worker = Worker(f"rdmatop-{name}")
         self.condition = Condition()
         self.gone_at = 0.0
@@ -48,4 +50,5 @@ class Watched:
         fresh = DeviceReader(self.reader.root, self.reader.name)
         fresh.identity, fresh.ports = self.reader.identity, self.reader.ports
         self.reader = fresh
+        self.shown = Shown(self.shown.node, fresh)
         self.was_there = False
