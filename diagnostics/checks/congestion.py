@@ -51,13 +51,17 @@ class Pauses(NamedTuple):
     """Of the time, 0 to 1, that the sender stood still; 0 where durations are not counted."""
     seconds: float
     parts: list[tuple[str, float]]
+    shown_per_s: float
+    """Over the time really covered; what is judged is spread over ten seconds at least."""
 
 
 def _pauses(state: State, device: str, port: int, frames: tuple[str, ...], durations: tuple[str, ...]) -> Pauses:
     count, covered, parts = added_up(state, frames, device, port, MINUTE)
     paused_us, paused_covered, more = added_up(state, durations, device, port, MINUTE)
     base, paused_base = max(covered, 10.0), max(paused_covered, 10.0)
-    return Pauses(count / base, paused_us / US_PER_S / paused_base, max(covered, paused_covered), parts + more)
+    seconds = max(covered, paused_covered)
+    shown = count / covered if covered > 0 else 0.0
+    return Pauses(count / base, paused_us / US_PER_S / paused_base, seconds, parts + more, shown)
 
 
 def _evidence(parts: list[tuple[str, float]], seconds: float, limit: Threshold) -> tuple[Evidence, ...]:
@@ -117,10 +121,10 @@ def _paused_by_fabric(state: State, row: Check, device: str, port: int) -> Itera
     sent = _pauses(state, device, port, TX_PAUSE, ())
     handled, _, cnps = added_up(state, ("rp_cnp_handled",), device, port, MINUTE)
     held = f" for {received.share:.1%} of the time" if received.share > 0 else ""
-    rate = f"{number(received.frames_per_s)} pauses received/s{held}"
-    told = f", {number(handled / max(received.seconds, 10.0))} CNP handled/s" if handled else ""
+    rate = f"{number(received.shown_per_s)} pauses received/s{held}"
+    told = f", {number(handled / (received.seconds or 1.0))} CNP handled/s" if handled else ""
     own = (
-        f"pauses sent {number(sent.frames_per_s)}/s: this host pauses too, see congestion-host"
+        f"pauses sent {number(sent.shown_per_s)}/s: this host pauses too, see congestion-host"
         if sent.frames_per_s > 0
         else "pauses sent 0: not this host"
     )
@@ -208,7 +212,7 @@ def _held_back_by_host(state: State, row: Check, device: str, port: int) -> Iter
     also = "; " + by_rule.message.partition(": ")[2] if by_rule is not None else ""
     yield Raised(
         "critical" if worse == "critical" else "warning" if broken or worse == "warning" else "info",
-        f"{label(device, port)}: this host holds the fabric back: {number(sent.frames_per_s)} pauses sent/s{held} "
+        f"{label(device, port)}: this host holds the fabric back: {number(sent.shown_per_s)} pauses sent/s{held} "
         f"over {span(sent.seconds)}{also}",
         device,
         port,

@@ -170,9 +170,10 @@ def unread(state: State, check: Check, device: str, port: int | None) -> tuple[s
 
 def _sentence(breach: Breach) -> str:
     rule, limit, window = breach.rule, breach.limit, span(breach.covered)
-    amount = (
-        f"{number(breach.figure)}/s over {window}" if rule.kind == "rate" else f"{number(breach.figure)} in {window}"
-    )
+    if rule.kind == "rate" and breach.covered >= SHORTEST_AVERAGE_S:
+        amount = f"{number(breach.figure)}/s over {window}"
+    else:
+        amount = f"{number(sum(value for _, value in breach.parts))} in {window}"
     why = f" ({rule.why})" if rule.why else ""
     over = f"; threshold {limit_text(limit, rule.kind)}" if limit is not None and limit.value > 0 else ""
     return f"{rule.what}: {amount}{why}{over}"

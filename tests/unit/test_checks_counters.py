@@ -400,3 +400,11 @@ def test_every_threshold_that_a_rule_names_exists_and_has_a_publisher() -> None:
         for threshold in check.thresholds:
             assert threshold.publisher and threshold.unit is not None
             assert f"{check.id}.{threshold.name}" in THRESHOLDS
+
+
+def test_burst_in_a_young_history_is_told_as_what_it_is() -> None:
+    """Two seconds are no rate: the sum is told, and judged as if it were spread over ten seconds."""
+    (found,) = rise(2.0, rnr_nak_retry_err=2000)
+    assert found.severity == "warning" and "2,000 in 2 s" in found.message
+    assert rise(2.0, rnr_nak_retry_err=90)[0].severity == "info"
+    assert "19,250 pauses received/s" in rise(2.0, make=roce, rx_prio3_pause=38500)[0].message
