@@ -163,7 +163,8 @@ def _cabled(node: _Node, port: Port, device: Device) -> Answer | None:
     others_up = any(other.state == "ACTIVE" for other in node.ports)
     if device.bluefield and (others_up or port.state == "DOWN"):
         return "unknown", "a port of a BlueField, which may be for management"
-    if others_up and not any(other.state == "ACTIVE" for other in node.peers(port)):
+    same_fabric = any(other.state == "ACTIVE" and other.link_layer == port.link_layer for other in node.ports)
+    if same_fabric and not any(other.state == "ACTIVE" for other in node.peers(port)):
         return "unknown", "an auxiliary port: the node's other ports are up and are of another kind"
     return "up", "its cable has a link"
 

@@ -96,7 +96,8 @@ def _down(state: State, port: Port) -> Iterator[Raised]:
     else:
         why = PHYSICAL.get(port.phys_state or "", "no link")
     shown = f"{port.state}/{port.phys_state}" if port.phys_state else port.state
-    because = "" if expectation.expected == "unknown" else f"; expected up: {expectation.why}"
+    told_below = expectation.expected == "unknown" or expectation.why.endswith("peers are up")
+    because = "" if told_below else f"; expected up: {expectation.why}"
     also = "; no port of this node is up" if nothing_up and len(state.ports) > 1 else _peers_up(state, port)
     yield Raised(
         severity,
@@ -134,11 +135,10 @@ def link_not_active(state: State) -> Judgement:
         expectation = state.expectation(port)
         if expectation.expected == "spare":
             continue
-        manager = (
-            "no subnet manager has been here"
-            if not port.sm_lid
-            else f"the subnet manager at LID {port.sm_lid} has not activated it"
-        )
+        if port.sm_lid:
+            manager = f"the subnet manager at LID {port.sm_lid} has not activated it"
+        else:
+            manager = "no subnet manager has set it up" + ("" if port.sm_lid == 0 else "; its LID could not be read")
         yield Raised(
             "critical" if expectation.expected == "up" else "info",
             f"{label(port.device, port.port)} has a link but is {port.state}: {manager}",

@@ -180,6 +180,15 @@ def test_auxiliary_port_that_nobody_set_up_is_a_note() -> None:
     assert told(node) == [("info", "link-not-active", "mlx5_9")]
 
 
+def test_only_infiniband_port_without_subnet_manager_is_no_auxiliary_port() -> None:
+    """Ethernet ports that are up say nothing about the InfiniBand fabric."""
+    node = snapshot(
+        [port("mlx5_0", state="INIT", sm_lid=0), roce("mlx5_1")],
+        [device("mlx5_0"), device("mlx5_1", hca_type="MT4125")],
+    )
+    assert told(node) == [("critical", "link-not-active", "mlx5_0")]
+
+
 def test_ipoib_netdev_follows_from_a_port_that_is_not_active() -> None:
     initial = port("mlx5_3", state="INIT", netdev="ib3", netdev_state="down", netdev_admin_up=True)
     cause, consequence = findings(eight(mlx5_3=initial))
