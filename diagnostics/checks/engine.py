@@ -122,6 +122,8 @@ class Judge:
     def _acknowledged(self, finding: Finding) -> None:
         if finding.check in ("link-flap", "link-drop") and finding.device is not None and finding.port is not None:
             self.memory.forget_losses(finding.device, finding.port)
+        if finding.check == "link-slow" and finding.device is not None and finding.port is not None:
+            self.memory.forget_rate(finding.device, finding.port)
         if finding.check == "device-missing" and finding.device is not None:
             self.memory.forget_device(finding.device)
 

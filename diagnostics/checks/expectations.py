@@ -112,8 +112,11 @@ def _expect(node: _Node, port: Port, manifest: Manifest) -> Expectation:
     said = manifest.port(port.device, port.port)
     if said is not None and said.rate_gbps is not None:
         return Expectation(expected, why, said.rate_gbps, "the manifest says so", True)
-    if port.state != "ACTIVE" or port.rate_gbps is None or node.is_virtual(port):
+    if port.state != "ACTIVE" or port.rate_gbps is None:
         return Expectation(expected, why)
+    before = _rate_of_before(node, port, port.rate_gbps)
+    if before is not None or node.is_virtual(port):
+        return Expectation(expected, why, *(before or ()))
     for rung in (_rate_of_peers, _rate_of_netdev, _rate_of_card):
         found = rung(node, port, port.rate_gbps)
         if found is not None:
@@ -233,6 +236,14 @@ CARD_BY_PSID: Mapping[str, float] = {
 """Cards whose PSID leaves no doubt (NVIDIA firmware download pages); a device ID alone covers slower variants too."""
 
 RateRung = tuple[float, str, bool]
+
+
+def _rate_of_before(node: _Node, port: Port, rate: float) -> RateRung | None:
+    """It ran faster itself."""
+    memory = node.memory.port(port) if node.memory is not None else None
+    if memory is None or memory.best_rate_gbps <= rate * RATE_SLACK:
+        return None
+    return memory.best_rate_gbps, f"it ran at {memory.best_rate_gbps:g} before", True
 
 
 def _rate_of_peers(node: _Node, port: Port, rate: float) -> RateRung | None:

@@ -165,9 +165,10 @@ def link_slow(state: State) -> Judgement:
     """Meaning: the link came up with fewer lanes or a slower lane speed than it should: a bad cable or module, or a
     switch port set to less. Everything that uses this port runs at that rate, and a job at that of its slowest port.
 
-    Evidence: the rate against the manifest, against peers of the same kind on this node, against what the port's own
-    netdev says, and against the card's maximum. A card's product ID covers slower products and older switches are a
-    choice, so the card alone makes a note only, unless its PSID names one product.
+    Evidence: the rate against the manifest, against what the port itself ran at before (until somebody acknowledges
+    the change), against peers of the same kind on this node, against what the port's own netdev says, and against the
+    card's maximum. A card's product ID covers slower products and older switches are a choice, so the card alone makes
+    a note only, unless its PSID names one product.
 
     Next: mlxlink on both ends; another cable.
     """

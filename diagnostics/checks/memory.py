@@ -27,13 +27,15 @@ PortKey = tuple[str, int | None]
 class PortMemory:
     """Of one port."""
 
-    __slots__ = ("address_seen", "carrier_changes", "loss_counts", "losses", "state", "was_active")
+    __slots__ = ("address_seen", "best_rate_gbps", "carrier_changes", "loss_counts", "losses", "state", "was_active")
 
     def __init__(self) -> None:
         self.state: str | None = None
         self.was_active = False
         """ACTIVE once: from then on it is expected up."""
         self.address_seen = False
+        self.best_rate_gbps = 0.0
+        """The fastest that it was ACTIVE at."""
         self.losses: list[float] = []
         """Wall times of losses of the link, oldest first."""
         self.carrier_changes: int | None = None
@@ -166,6 +168,8 @@ class Memory:
             memory.state = port.state
         memory.was_active = memory.was_active or port.state == "ACTIVE"
         memory.address_seen = memory.address_seen or addressed
+        if port.state == "ACTIVE" and port.rate_gbps is not None:
+            memory.best_rate_gbps = max(memory.best_rate_gbps, port.rate_gbps)
 
     def _losses(self, snapshot: NodeSnapshot, port: Port, memory: PortMemory) -> int:
         """Losses of the link since the last sample, by whatever shows most of them."""
@@ -193,6 +197,12 @@ class Memory:
         if memory is not None:
             memory.losses.clear()
 
+    def forget_rate(self, device: str, port: int) -> None:
+        """A person has seen that it is slower than it was; what it runs at now is what it should."""
+        memory = self.ports.get((device, port))
+        if memory is not None:
+            memory.best_rate_gbps = 0.0
+
     def forget_device(self, device: str) -> None:
         self.devices.pop(device, None)
 
@@ -202,7 +212,7 @@ class Memory:
         """Plain data for the store."""
         return {
             "ports": [
-                [device, port, memory.was_active, memory.address_seen, memory.losses]
+                [device, port, memory.was_active, memory.address_seen, memory.losses, memory.best_rate_gbps]
                 for (device, port), memory in self.ports.items()
             ],
             "clamped": [[*key, at] for key, at in self.clamped.items()],
@@ -211,10 +221,11 @@ class Memory:
         }
 
     def restore(self, data: dict[str, Any]) -> None:
-        for device, port, was_active, address_seen, losses in data["ports"]:
+        for device, port, was_active, address_seen, losses, best_rate_gbps in data["ports"]:
             memory = self.ports[device, port] = PortMemory()
             memory.was_active, memory.address_seen = bool(was_active), bool(address_seen)
             memory.losses = list(losses)
+            memory.best_rate_gbps = float(best_rate_gbps)
         for device, port, name, at in data["clamped"]:
             self.clamped[device, port, name] = at
         self.devices.update(data["devices"])

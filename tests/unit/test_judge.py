@@ -293,3 +293,19 @@ def test_counters_that_are_not_always_read_are_still_compared() -> None:
     rises = Rises({("mlx5_0", 1, "symbol_error"): 50.0})
     found = judge.step(snapshot(ports, counters=counters("mlx5_0", 1, symbol_error=50)), rises, 3.0, 3.0)[0].findings
     assert [each.check for each in found] == ["symbol-errors"]
+
+
+def test_a_port_that_came_back_slower_than_it_was_is_slow_until_somebody_agrees() -> None:
+    judge = Judge()
+    judge.step(snapshot([port("mlx5_0", rate_gbps=200.0)]), None, 0.0, 0.0)
+    slow = snapshot([port("mlx5_0", rate_gbps=100.0)])
+    judged, _ = judge.step(slow, None, 1.0, 1.0)
+    assert [(each.check, each.severity) for each in judged.findings] == [("link-slow", "warning")]
+    assert "it ran at 200 before" in judged.findings[0].message
+    judge.restore(json.loads(msgspec.json.encode(judge.export())), 1.0)
+    assert judge.memory.ports["mlx5_0", 1].best_rate_gbps == 200.0
+    judge.acknowledge(judged.findings[0].id, 2.0)
+    judge.step(slow, None, 3.0, 3.0)
+    judged, events = judge.step(slow, None, 60.0, 60.0)
+    assert judged.findings == ()
+    assert [(each.kind, each.check) for each in events] == [("ended", "link-slow")]
