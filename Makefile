@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lab run test lint bench lock
+.PHONY: help setup lab run test lint bench image manifest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,26 +25,36 @@ $(READY): requirements.lock pyproject.toml
 	@PYTHONWARNINGS=ignore $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-lab: ## the test lab: tools, and a kernel with RDMA for its virtual machine, in ~/.cache/rdmatop
+lab: ## the test lab: tools, a kernel with RDMA for its virtual machines, Kubernetes' programs, in ~/.cache/rdmatop
 	@$(PYTHON) -m tests.lab.install
+	@tests/lab/kube/build-kube
 
 run: setup ## rdmatop on this machine's RDMA devices, or on the lab's where it has none
 	@$(BIN)/python -m tests.lab.demo
 
 test: setup lint ## all tests; what a machine cannot run is skipped with its reason, and fails where CI=true
 	@$(PYTHON) -m tests.lab.install || true
+	@# 20 minutes where nothing of it is there: a person asks for it by `make lab`
+	@[ "$${CI:-}" != true ] || tests/lab/kube/build-kube
 	@$(BIN)/python -m pytest
 
 lint: setup ## style, types and layers
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/mypy --explicit-package-bases tests/lab/*.py tests/lab/vm tests/lab/rxe_lab tests/lab/tui_bench tests/bench
+	@$(BIN)/mypy --explicit-package-bases tests/lab/*.py tests/lab/vm tests/lab/kube tests/lab/rxe_lab tests/lab/tui_bench tests/bench deploy
 	@$(BIN)/lint-imports
 
 bench: setup ## what it costs, as ratios with its peers in the same run (docs/performance.md)
 	@$(PYTHON) -m tests.lab.install || true
 	@$(BIN)/python -m tests.bench
+
+image: setup ## build/rdmatop.oci, the container image, without Docker; needs root
+	@$(BIN)/python -m deploy.image.build
+
+manifest: setup ## deploy/daemonset.yaml, complete in itself, from the parts in deploy/base
+	@$(BIN)/python -m diagnostics.cluster.crd >deploy/base/crd.yaml
+	@$(BIN)/python -m deploy.manifest
 
 lock: ## resolve requirements.lock anew: every supported Python, hashes, no addresses
 	@[ -x build/uv/bin/uv ] || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install -q uv; }

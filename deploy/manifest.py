@@ -1,6 +1,6 @@
 """deploy/daemonset.yaml, complete in itself, from the parts in deploy/base: one source, comments kept.
 
-`python -m deploy.manifest` writes it (`make deploy`); `--check` only compares.
+`python -m deploy.manifest` writes it (`make manifest`); `--check` only compares.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BASE = HERE / "base"
 WHOLE = HERE / "daemonset.yaml"
 HEAD = """\
 # rdmatop in one file:  kubectl apply -f deploy/daemonset.yaml
-# Made from deploy/base by `make deploy`: change it there.
+# Made from deploy/base by `make manifest`: change it there.
 """
 
 

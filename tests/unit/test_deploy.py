@@ -45,7 +45,7 @@ def kustomize(folder: str) -> dict[tuple[str, str], Any]:
 
 
 def test_the_one_file_is_made_of_the_parts() -> None:
-    assert manifest.WHOLE.read_text() == manifest.joined(), "make deploy"
+    assert manifest.WHOLE.read_text() == manifest.joined(), "make manifest"
 
 
 def test_the_one_file_is_what_kustomize_makes_of_the_base() -> None:
