@@ -17,6 +17,7 @@ from diagnostics.checks import (
     link_losses,
     link_setup,
     pcie,
+    receiving,
     transport,
 )
 from diagnostics.checks.base import Check, registered
@@ -40,5 +41,6 @@ __all__ = [
     "link_losses",
     "link_setup",
     "pcie",
+    "receiving",
     "transport",
 ]

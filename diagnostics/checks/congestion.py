@@ -15,7 +15,6 @@ from diagnostics.checks.base import (
     Raised,
     State,
     Threshold,
-    Unjudged,
     check,
     label,
     number,
@@ -23,8 +22,8 @@ from diagnostics.checks.base import (
     span,
 )
 from diagnostics.checks.errors import OURS
-from diagnostics.checks.rules import Rule, added_up, counters_of, judge_port, not_judged, targets, unread
-from diagnostics.model import Evidence, Severity
+from diagnostics.checks.rules import Rule, added_up, counters_of, evidence_of, judge_port, not_judged, targets, unread
+from diagnostics.model import Evidence
 from diagnostics.windows import MINUTE, Delta
 
 KERNEL = "Linux mlx5 counters.rst"
@@ -62,20 +61,6 @@ def _pauses(state: State, device: str, port: int, frames: tuple[str, ...], durat
     seconds = max(covered, paused_covered)
     shown = count / covered if covered > 0 else 0.0
     return Pauses(count / base, paused_us / US_PER_S / paused_base, seconds, parts + more, shown)
-
-
-def _evidence(parts: list[tuple[str, float]], seconds: float, limit: Threshold) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence(
-            name=name,
-            value=value,
-            unit="us" if name.endswith("_duration") else "",
-            window_s=seconds,
-            threshold=limit.value,
-            source=limit.publisher,
-        )
-        for name, value in parts
-    )
 
 
 FABRIC_COUNTERS = (*RX_PAUSE, *RX_PAUSED_US, *TX_PAUSE, "rp_cnp_handled")
@@ -133,7 +118,7 @@ def _paused_by_fabric(state: State, row: Check, device: str, port: int) -> Itera
         f"{label(device, port)}: the fabric holds this port back: {rate}{told} over {span(received.seconds)}; {own}",
         device,
         port,
-        _evidence(received.parts + cnps + sent.parts, received.seconds, limit),
+        evidence_of(received.parts + cnps + sent.parts, received.seconds, limit),
         unread=unread(state, row, device, port),
         causes=("congestion-host",) if sent.frames_per_s > received.frames_per_s else None,
     )
@@ -216,7 +201,7 @@ def _held_back_by_host(state: State, row: Check, device: str, port: int) -> Iter
         f"over {span(sent.seconds)}{also}",
         device,
         port,
-        _evidence(sent.parts, sent.seconds, limit) + (by_rule.evidence if by_rule is not None else ()),
+        evidence_of(sent.parts, sent.seconds, limit) + (by_rule.evidence if by_rule is not None else ()),
         unread=unread(state, row, device, port),
     )
 
@@ -293,115 +278,3 @@ def _wait_ratio(state: State, device: str, port: int) -> tuple[float, Delta] | N
     if words / sent.seconds < SMALLEST_TRAFFIC_WORDS_PER_S:
         return None
     return waited.value / words, waited
-
-
-ECN_COUNTERS = ("np_ecn_marked_roce_packets", "np_cnp_sent", "rp_cnp_handled", "rp_cnp_ignored")
-
-
-@check(
-    "ecn-marked",
-    layer="congestion",
-    title="Switches mark packets: congestion control is at work",
-    hint="nothing while rates are good; else compare rails and the switch's ECN thresholds",
-    thresholds=(
-        Threshold("noted", 10, "packets", MINUTE, OURS),
-        Threshold("marked_share", 0.05, "of packets received", MINUTE, OURS),
-        Threshold("ignored", 0, "CNPs", MINUTE, "NVIDIA mlx5 counter guide: stays 0 while congestion control is on"),
-    ),
-    follows=("congestion-fabric", "congestion-host"),
-    counters=ECN_COUNTERS,
-    clear_s=60,
-)
-def ecn_marked(state: State) -> Judgement:
-    """Meaning: a switch marks packets (ECN) where its queue grows; the receiver counts them and sends CNPs; the sender
-    slows down. That is congestion control doing its work, so it is a note. It is a warning when a large share is
-    marked, or when CNPs arrive and are ignored: then this port is not told to slow down.
-
-    Evidence: marked packets and CNPs over 1 min, and their share of the packets received.
-
-    Next: many-to-one traffic is the usual reason; look for the receiver that all send to.
-    """
-    row = row_of("ecn-marked")
-    blocked = not_judged(state, row)
-    if blocked is not None:
-        yield blocked
-        return
-    for device, port in targets(state):
-        yield from _marked(state, row, device, port)
-
-
-def _marked(state: State, row: Check, device: str, port: int) -> Iterator[Raised]:
-    total, seconds, parts = added_up(state, ECN_COUNTERS, device, port, MINUTE)
-    noted, share, ignored = (state.threshold(row, name) for name in ("noted", "marked_share", "ignored"))
-    rose = dict(parts)
-    lost = rose.get("rp_cnp_ignored", 0.0)
-    if total <= noted.value and lost <= ignored.value:
-        return
-    received = state.delta(device, port, "port_rcv_packets", MINUTE)
-    marked = rose.get("np_ecn_marked_roce_packets", 0.0)
-    part = marked / received.value if received is not None and received.value else 0.0
-    facts = ", ".join(f"{name} {number(value)}" for name, value in parts)
-    severity: Severity = "warning" if lost > ignored.value or (part > share.value and marked > 1000) else "info"
-    why = (
-        "CNPs are ignored: congestion control is off here"
-        if lost > ignored.value
-        else (f"{part:.1%} of the packets received were marked" if part > 0 else "congestion control is at work")
-    )
-    yield Raised(
-        severity,
-        f"{label(device, port)}: {why}: {facts} in {span(seconds)}",
-        device,
-        port,
-        _evidence(parts, seconds, share),
-        unread=unread(state, row, device, port),
-    )
-
-
-@check(
-    "out-of-sequence",
-    layer="congestion",
-    title="Packets arrive out of order",
-    hint="with adaptive routing some are expected; else packets are lost on the way: see the switch's drops",
-    thresholds=(
-        Threshold("share", 0.001, "of packets received", MINUTE, OURS),
-        Threshold("per_second", 100, "packets/s", MINUTE, OURS),
-    ),
-    follows=("link-errors", "symbol-errors", "congestion-host", "congestion-fabric"),
-    counters=("out_of_sequence", "out_of_seq_request"),
-    clear_s=60,
-)
-def out_of_sequence(state: State) -> Judgement:
-    """Meaning: packets were lost or overtook each other on the way here. With adaptive routing or multiplane some are
-    normal; without it each is a loss somewhere in the fabric.
-
-    Evidence: their rise over 1 min and their share of the packets received. Nobody publishes an absolute figure.
-
-    Next: compare with the sender's retransmissions and the drops of the switches between.
-    """
-    row = row_of("out-of-sequence")
-    blocked = not_judged(state, row)
-    if blocked is not None:
-        yield blocked
-        return
-    share, rate = state.threshold(row, "share"), state.threshold(row, "per_second")
-    for device, port in targets(state):
-        total, seconds, parts = added_up(state, row.counters, device, port, MINUTE)
-        if total <= 0:
-            continue
-        received = state.delta(device, port, "port_rcv_packets", MINUTE)
-        part = total / received.value if received is not None and received.value else None
-        factor = 0.5 if state.is_active(row.id, device, port) else 1.0
-        per_s = total / max(seconds, 10.0)
-        many = per_s > rate.value * factor and (part is None or part > share.value * factor)
-        of = f", {part:.2%} of those received" if part is not None else ""
-        yield Raised(
-            "warning" if many else "info",
-            f"{label(device, port)}: {number(total)} packets out of sequence in {span(seconds)}{of}",
-            device,
-            port,
-            _evidence(parts, seconds, share),
-            unread=unread(state, row, device, port),
-        )
-
-
-__all__ = ["Unjudged", "congestion_fabric", "congestion_host", "ecn_marked", "out_of_sequence", "xmit_wait"]

@@ -155,6 +155,21 @@ def added_up(
     return total, covered, parts
 
 
+def evidence_of(parts: list[tuple[str, float]], seconds: float, limit: Threshold) -> tuple[Evidence, ...]:
+    """What several counters rose by over one window."""
+    return tuple(
+        Evidence(
+            name=name,
+            value=value,
+            unit="us" if name.endswith("_duration") else "",
+            window_s=seconds,
+            threshold=limit.value,
+            source=limit.publisher,
+        )
+        for name, value in parts
+    )
+
+
 def unread(state: State, check: Check, device: str, port: int | None) -> tuple[str, ...]:
     """Counters of the check that this port has and that say nothing now."""
     said = []
