@@ -201,6 +201,7 @@ class History:
         self._tracks: dict[GroupKey, Track] = {}
         self._finds: dict[tuple[str, int | None, str], tuple[Track, int] | None] = {}
         self._seen: dict[GroupKey, float] = {}
+        self._baseline: dict[tuple[str, int | None, str], float] = {}
 
     def add(self, key: GroupKey, reading: Reading) -> None:
         """Take a group's reading; one that was taken already leaves a gap, for its device is stale."""
@@ -210,6 +211,8 @@ class History:
                 track = track.adopt(reading.block.specs)
             if track is None:
                 track = self._tracks[key] = Track(reading.block.specs, self.seconds + 1)
+                for place, spec in enumerate(track.specs):
+                    track.risen[place] = self._baseline.get((key[0], key[1], spec.name), 0.0)
                 self._finds.clear()
             if track.last_at_ns == reading.block.at_ns:
                 track.gap(time.monotonic())
@@ -228,14 +231,13 @@ class History:
 
     def delta(self, device: str, port: int | None, name: str, window_s: float) -> Delta | None:
         """How much a counter rose within the last `window_s` seconds: to the second up to the ring's length, to the
-        minute up to an hour; `inf` since the history began. None for a counter that it does not have."""
+        minute up to an hour; `inf` since the baseline. None for a counter that it does not have."""
         with self._lock:
             found = self._find(device, port, name)
             return found[0].delta(found[1], window_s) if found is not None else None
 
     def totals(self) -> Iterator[tuple[str, int | None, str, float]]:
-        """(device, port, name, raw increase since the history began) of every counter: what a store keeps as a
-        baseline, to be added to over restarts."""
+        """(device, port, name, raw increase since the baseline) of every counter: what a store keeps over restarts."""
         with self._lock:
             rows = [
                 (key[0], key[1], spec.name, track.risen[place])
@@ -243,6 +245,20 @@ class History:
                 for place, spec in enumerate(track.specs)
             ]
         return iter(rows)
+
+    def restore(self, totals: Iterable[tuple[str, int | None, str, float]]) -> None:
+        """Go on from the totals of before a restart; to be called before the first reading."""
+        with self._lock:
+            self._baseline = {(device, port, name): risen for device, port, name, risen in totals}
+
+    def group_since_baseline(self, key: GroupKey, specs: tuple[CounterSpec, ...]) -> list[float | None]:
+        """How much each counter of a group rose since the baseline, scale applied; None where nothing is known."""
+        with self._lock:
+            track = self._tracks.get(key)
+            if track is None or track.specs is not specs:
+                return [None] * len(specs)
+            columns = zip(specs, track.risen, track.known, strict=True)
+            return [risen * spec.scale if risen or known > 0 else None for spec, risen, known in columns]
 
     def group_delta(self, key: GroupKey, specs: tuple[CounterSpec, ...], window_s: float) -> list[float | None]:
         """Delta of a whole group, in the order of `specs`, scale applied; None where nothing is known."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from agent.history import History
 from agent.readers.kernel_log import KernelLog
 from agent.store import Store
 from diagnostics.checks.engine import Judge
@@ -25,10 +26,21 @@ from diagnostics.windows import Windows
 SAVE_S = 30.0
 """The judge's memory is saved with each event, and at least this often."""
 FACT = "judge"
+BASELINE = "baseline"
+BASELINE_S = 300.0
+"""The counters' sums are saved this often, and at the end: a crash loses five minutes of them."""
 ACKNOWLEDGED_S = 3.0
 """How long an acknowledgement may take to reach the disk; it stands in memory anyway."""
 
 log = logging.getLogger(__name__)
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums of the counters' rises since a time, good for one boot: a driver's counters begin anew with the next."""
+
+    boot_id: str | None
+    since: str
+    totals: list[tuple[str, int | None, str, float]]
 
 
 class Keeper:
@@ -40,8 +52,26 @@ class Keeper:
         self._kernel_log = kernel_log
         self._lines = LogFilter()
         self._standing: dict[str, Finding] = {}
-        self._saved = time.monotonic()
+        self._saved = self._summed = time.monotonic()
+        self._history: History | None = None
+        self._boot_id: str | None = None
+        self._since = time_now()
         self._restore()
+
+    def restore_baseline(self, history: History, boot_id: str | None) -> str | None:
+        """Sums of before the restart go on; since when, or None where the node has booted meanwhile."""
+        self._history, self._boot_id = history, boot_id
+        body = self._store.fact(BASELINE)
+        try:
+            kept = msgspec.json.decode(body, type=Baseline) if body is not None else None
+        except msgspec.MsgspecError as error:
+            log.warning("the baseline of before cannot be read and begins anew: %s", error)
+            kept = None
+        if kept is None or boot_id is None or kept.boot_id != boot_id:
+            return None
+        history.restore(kept.totals)
+        self._since = kept.since
+        return kept.since
 
     def step(self, snapshot: NodeSnapshot, windows: Windows | None) -> tuple[NodeSnapshot, list[Event]]:
         """Judge a sample, and hand what is new to the store."""
@@ -66,6 +96,7 @@ class Keeper:
     def close(self) -> None:
         """Save the last of it, within the time that the end of the agent leaves."""
         self._save_memory()
+        self._save_baseline()
         self._store.close()
         if self._kernel_log is not None:
             self._kernel_log.close()
@@ -96,6 +127,8 @@ class Keeper:
             self._save_findings(judged.findings)
         if events or time.monotonic() - self._saved >= SAVE_S:
             self._save_memory()
+        if time.monotonic() - self._summed >= BASELINE_S:
+            self._save_baseline()
 
     def _save_findings(self, findings: tuple[Finding, ...]) -> None:
         standing = {finding.id: finding for finding in findings}
@@ -110,3 +143,9 @@ class Keeper:
     def _save_memory(self) -> None:
         self._saved = time.monotonic()
         self._store.save_fact(FACT, msgspec.json.encode(self._judge.export()))
+
+    def _save_baseline(self) -> None:
+        self._summed = time.monotonic()
+        if self._history is not None:
+            kept = Baseline(boot_id=self._boot_id, since=self._since, totals=list(self._history.totals()))
+            self._store.save_fact(BASELINE, msgspec.json.encode(kept))

@@ -54,6 +54,7 @@ async def _run(options: AgentOptions) -> int:
     service = Service(options, sampler.node, state_dir, member.authorizer if member else None)
     store = Store(state_dir)
     keeper = Keeper(_judge_of(state_dir), store, KernelLog() if options.root == "/" else None)
+    sampler.baseline = keeper.restore_baseline(sampler.history, sampler.boot_id) or sampler.baseline
     verbs, verbs_state = _verbs_of(options)
     monitor = Monitor(
         sampler,

@@ -78,7 +78,9 @@ class Sampler:
         self._processes: tuple[Process, ...] = ()
         self._process_problem: Problem | None = None
         self._cpu: host.CpuTimes | None = None
-        self._boot_id = host.read_boot_id(self.root)
+        self.boot_id = host.read_boot_id(self.root)
+        self.baseline = now()
+        """Since when counters' rises are summed; whoever restores earlier ones (`history.restore`) sets it back."""
         self._users = Users()
         self._addresses: int | None = None
         self._class_found = False
@@ -315,7 +317,7 @@ class Sampler:
             node=assemble.node_item(self.node, ports, self._host),
             time=self._time,
             sequence=self._sequence,
-            boot_id=self._boot_id,
+            boot_id=self.boot_id,
             interval_s=self.interval_s,
             host=self._host,
             devices=tuple(
@@ -336,6 +338,7 @@ class Sampler:
             unread=self._unread(),
             errors=self._errors(),
             source="this host" if self.root.live else f"capture {self.root.given}",
+            baseline=self.baseline,
         )
 
     def _readers(self) -> list[DeviceReader]:

@@ -253,6 +253,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("CLASS", "class", worth=5),
         Column("QUALITY", "quality", value=qualified, worth=4),
         Column("1 MIN", "delta_1m", show=rounded, right=True, wide=True),
+        Column("BASELINE", "since_baseline", show=rounded, right=True, wide=True),
         Column("SOURCE", "source", wide=True),
         Column("NODE", "node", wide=True),
         Column("MEANING", "meaning", wide=True, prose=True),
@@ -313,6 +314,11 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
 }
 """`ports` -> the columns of its table, left to right."""
+
+
+def node_first(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The same columns where rows are of many nodes."""
+    return (NODE, *(column for column in columns if column.key != NODE.key))
 
 
 class Naming(NamedTuple):

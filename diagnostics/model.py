@@ -226,6 +226,8 @@ class Counter(Wire, frozen=True, kw_only=True):
     meaning: str | None
     delta_1m: float | None = None
     """Increase within the last minute, scale applied."""
+    since_baseline: float | None = None
+    """Increase since `NodeSnapshot.baseline`, scale applied: what was counted before is nobody's business."""
     since: str | None = None
     """RFC 3339; since when `quality` has been clamped, stale or unknown."""
     unread: str | None = None
@@ -473,6 +475,8 @@ class NodeSnapshot(Wire, frozen=True, kw_only=True):
     agent: AgentInfo | None = None
     source: str | None = None
     """`this host`, `capture DIR`."""
+    baseline: str | None = None
+    """RFC 3339; from then on `since_baseline` of the counters counts. An agent keeps it until the node boots."""
 
 
 class Point(Wire, frozen=True, kw_only=True):

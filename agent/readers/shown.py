@@ -52,13 +52,15 @@ class Shown:
         assert reading is not None
         specs, port, stale = reading.block.specs, group.port, stale_since is not None
         rises = history.group_delta((self._reader.name, port, group.source), specs, MINUTE_S)
+        since_baseline = history.group_since_baseline((self._reader.name, port, group.source), specs)
         failures, since = group.reader.failures, reading.since
         kept = self._items.get((port, group.source), [])
         if len(kept) != len(specs):
             kept = []
         items: list[Counter] = []
-        columns = zip(specs, reading.block.values, reading.rates.per_second, reading.rates.quality, rises, strict=True)
-        for place, (spec, value, per_second, quality, rise) in enumerate(columns):
+        rated = zip(reading.rates.per_second, reading.rates.quality, rises, since_baseline, strict=True)
+        columns = zip(specs, reading.block.values, rated, strict=True)
+        for place, (spec, value, (per_second, quality, rise, risen)) in enumerate(columns):
             shown: Quality = "stale" if stale else quality
             rate = None if stale else per_second
             begun = stale_since if stale else since.get(place) if since else None
@@ -71,6 +73,7 @@ class Shown:
                     and old.per_second == rate
                     and old.quality == shown
                     and old.delta_1m == rise
+                    and old.since_baseline == risen
                     and old.since == begun
                     and old.unread == reason
                     and old.name == spec.name
@@ -91,6 +94,7 @@ class Shown:
                     quality=shown,
                     meaning=spec.meaning,
                     delta_1m=rise,
+                    since_baseline=risen,
                     since=begun,
                     unread=reason,
                 )

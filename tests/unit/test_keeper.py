@@ -91,3 +91,34 @@ def test_a_memory_of_another_shape_is_left_and_not_fatal(tmp_path: Path) -> None
         judged, _ = keeper.step(snapshot(down=True), None)
         assert "link-down" in {finding.check for finding in judged.findings}
         keeper.close()
+
+
+def test_sums_go_on_within_a_boot_and_begin_anew_with_the_next(tmp_path: Path) -> None:
+    from agent.sampler import Sampler
+    from tests.made_tree import MadeTree
+
+    made = MadeTree(tmp_path / "node")
+    made.device("mlx5_0")
+    counter = f"{made.port_folder('mlx5_0')}/counters/symbol_error"
+
+    def run(boot: str, rise_to: str) -> tuple[float | None, str | None]:
+        keeper, _ = keeper_of(tmp_path / "state")
+        sampler = Sampler(str(made.path))
+        restored = keeper.restore_baseline(sampler.history, boot)
+        sampler.refresh()
+        sampler.tick()
+        made.write(counter, rise_to)
+        time.sleep(0.05)
+        sampler.tick()
+        found = next(each for each in sampler.snapshot().counters if each.name == "symbol_error")
+        sampler.close()
+        keeper.close()
+        return found.since_baseline, restored
+
+    made.write(counter, "100")
+    first, since = run("boot-1", "103")
+    assert (first, since) == (3.0, None)
+    again, since = run("boot-1", "108")
+    assert again == 8.0
+    assert since is not None
+    assert run("boot-2", "109") == (1.0, None)
