@@ -91,7 +91,7 @@ INSERTS = (
     Insert("rxe_verbs.h", "struct rxe_dev {\n", LAB_STATE, before=True),
     Insert("rxe_verbs.h", "\tatomic64_t\t\tstats_counters[RXE_NUM_OF_COUNTERS];\n", "\tstruct rxe_lab\t\tlab;\n"),
     Insert("rxe_verbs.c", "\t.driver_id = RDMA_DRIVER_RXE,\n", "\t.process_mad = rxe_lab_process_mad,\n"),
-    # on a PCI netdev the device is then found below its PCI address, where device plugins look for it; others have no parent
+    # below its netdev's PCI address, where device plugins look for an HCA; other netdevs have no parent
     Insert(
         "rxe_verbs.c",
         "\tdev->node_type = RDMA_NODE_IB_CA;\n",
