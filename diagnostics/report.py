@@ -65,8 +65,12 @@ def as_yaml(answer: Any) -> bytes:
     return str(text).encode()
 
 
-def as_names(kind: str, items: Iterable[Any]) -> str:
-    return "".join(f"{NAMES[kind].name(item)}\n" for item in items)
+def as_names(kind: str, items: Iterable[Any], many: bool = False) -> str:
+    """A name a line; of `many` nodes with the node's name before it: `gpu-017/mlx5_0/1`."""
+    before = many and kind != "nodes"
+    return "".join(
+        f"{item.node}/{NAMES[kind].name(item)}\n" if before else f"{NAMES[kind].name(item)}\n" for item in items
+    )
 
 
 # What people read

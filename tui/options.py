@@ -36,13 +36,20 @@ class Options(NamedTuple):
     namespace: str | None = None
     all_namespaces: bool = False
     interval_s: float = 1.0
+    node: str | None = None
+    """Names of nodes, with commas between them."""
+    selector: str | None = None
+    """Labels of nodes, as `kubectl -l` takes them."""
 
     @property
     def wants_cluster(self) -> str | None:
         """The option that only a cluster can answer, as it was typed; None without one."""
         if self.local:
             return None
-        asked = (("--kubeconfig", self.kubeconfig), ("--context", self.context), ("-A", self.all_namespaces))
+        asked = (
+            ("--kubeconfig", self.kubeconfig), ("--context", self.context), ("-A", self.all_namespaces),
+            ("--node", self.node), ("-l", self.selector),
+        )  # fmt: skip
         return next((flag for flag, value in asked if value), None)
 
 
@@ -67,6 +74,8 @@ COMMON = (
     Option(("--socket",), f"ask the agent on this Unix socket (RDMATOP_SOCKET; default {DEFAULT_SOCKET})", "PATH"),
     Option(("--kubeconfig",), "ask the cluster of this file", "FILE"),
     Option(("--context",), "ask the cluster of this context", "NAME"),
+    Option(("--node",), "only these nodes of the cluster: a name, or several with commas", "NAME"),
+    Option(("-l", "--selector"), "only the cluster's nodes with these labels", "LABELS"),
     Option(("--request-timeout",), "give up after this long: 10, 10s, 1m (default 10s)", "TIME"),
     Option(("-n", "--namespace"), "only what belongs to pods of this namespace", "NAMESPACE"),
     Option(("-A", "--all-namespaces"), "all namespaces of the cluster"),
@@ -104,6 +113,8 @@ def options_of(found: argparse.Namespace) -> Options:
         namespace=given.get("namespace"),
         all_namespaces=bool(given.get("all_namespaces")),
         interval_s=interval(given.get("interval")),
+        node=given.get("node"),
+        selector=given.get("selector"),
     )
 
 

@@ -1,4 +1,5 @@
 """The cluster as a source, against a real API server and real agents."""
+# ruff: noqa: F401, F811  the fixtures of the fleet
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 from diagnostics.cluster.fleet import Fleet
 from diagnostics.model import NodeSnapshot
 from tests.kube.conftest import Cluster
-from tests.kube.fleet_fixtures import COUNT, TREES, agents, twenty, until  # noqa: F401
+from tests.kube.fleet_fixtures import COUNT, TREES, agents, twenty, until
 from tests.kube.real_agents import RealAgent
 from tui.options import Options
 from tui.sources.base import Outage
@@ -51,7 +52,7 @@ async def watched(cluster: Cluster, **options) -> AsyncIterator[Watched]:
 
 
 @pytest.fixture
-async def seen(agents: dict[str, RealAgent], twenty: Cluster) -> AsyncIterator[Watched]:  # noqa: F811
+async def seen(agents: dict[str, RealAgent], twenty: Cluster) -> AsyncIterator[Watched]:
     async with watched(twenty) as one:
         yield one
 

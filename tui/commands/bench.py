@@ -23,7 +23,7 @@ from diagnostics.timing import now
 from tui.commands import output
 from tui.commands.parser import complete_by, device_names, unknown
 from tui.options import Options, seconds
-from tui.sources.once import Ran, needs_cluster, open_once
+from tui.sources.once import Ran, needs_cluster, open_any, open_once, where
 
 KINDS = ("loopback",)
 OPERATIONS = ("write", "read", "send")
@@ -43,6 +43,7 @@ EPILOG = """examples:
   rdmatop bench loopback mlx5_0/1 --size 64,4K,1M      three sizes of one port
   rdmatop bench loopback mlx5_0 --latency --size 64    how long one message takes
   rdmatop bench loopback --size all -o json            2 B to 8 MiB, as data
+  rdmatop bench loopback --node gpu-017                on a node of the cluster
 
 exit codes:
   0  pass or note (warn too, without --strict)
@@ -97,7 +98,7 @@ def run(found: argparse.Namespace, options: Options) -> int:
 
 
 def _run(requests: tuple[BenchmarkRequest, ...], options: Options, progress: Progress) -> Ran:
-    source = open_once(options)
+    source = open_any(options, output.say) if where(options) == "cluster" else open_once(options)
     try:
         return source.run_benchmarks(requests, progress.show)
     finally:

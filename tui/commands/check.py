@@ -22,13 +22,14 @@ from diagnostics.report import ASCII_GLYPHS, COLOURS, GLYPHS, Look, as_json, as_
 from diagnostics.timing import now
 from tui.commands import output
 from tui.options import Options, interval, seconds
-from tui.sources.once import Once, Wanted, needs_cluster, open_once
+from tui.sources.once import Once, Wanted, needs_cluster, open_any, open_once
 
 if TYPE_CHECKING:
     from diagnostics.checks.engine import Judge
     from diagnostics.checks.manifest import Manifest
     from diagnostics.checks.report import CheckReport, Judged
     from diagnostics.windows import Windows
+    from tui.sources.once_cluster import ClusterOnce
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 WIDTH = 100
@@ -36,6 +37,7 @@ ALL = Wanted("all", verdict=False)
 
 USAGE = "[NODE ...] [OPTIONS]"
 DESCRIPTION = """Judges this node: every check of link, errors, congestion, PCIe, host, benchmarks and agent.
+Of a cluster: every node, and whether a rail or a node there differs from its peers.
 
 One reading judges states alone; counters need two: from a running agent, with -w, or
 from two captured trees (--root AFTER --since-root BEFORE --interval 10)."""
@@ -45,6 +47,8 @@ EPILOG = """examples:
   rdmatop check -o json                             every check with its status and reason, as data
   rdmatop check --root TREE                         a captured tree
   rdmatop check --root AFTER --since-root BEFORE --interval 10     two captures, 10 s apart
+  rdmatop check --context prod                      every node of a cluster
+  rdmatop check gpu-017 gpu-018 --context prod      two of them
   rdmatop explain link-down                         what a check means
 
 exit codes:
@@ -58,7 +62,7 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("nodes", metavar="NODE", nargs="*", help="only these nodes (default: this one)")
+    add("nodes", metavar="NODE", nargs="*", help="only these nodes (default: this one, or the whole cluster)")
     add("--strict", action="store_true", help="a warning fails it, too")
     add("-o", "--output", dest="format", choices=FORMATS, default="table", help="how (default table)")
     add("-w", "--watch", action="store_true", help="again each interval; JSON: an object a line")
@@ -71,10 +75,12 @@ def run(found: argparse.Namespace, options: Options) -> int:
     _need_sense(found, options)
     manifest = _manifest(found.manifest)
     try:
-        source = open_once(options)
+        source = open_any(options, output.say)
     except Unreachable as error:
         return _unanswered(found, error)
     try:
+        if source.many:
+            return _cluster(found, source, options)
         if found.watch:
             return _watch(found, source, options, manifest)
         _need_node(found.nodes, snapshot := source.snapshot(ALL))
@@ -84,6 +90,27 @@ def run(found: argparse.Namespace, options: Options) -> int:
         return _unanswered(found, error)
     finally:
         source.close()
+
+
+def _cluster(found: argparse.Namespace, source: ClusterOnce, options: Options) -> int:
+    """Every node of a cluster; with -w the exit code is that of the last judgement."""
+    from diagnostics.checks.report import report
+    from tui.commands.check_cluster import judge_cluster, watch_cluster
+
+    if found.manifest is not None:
+        raise UserError(
+            "--manifest: each agent of a cluster judges by its own",
+            "leave it out, or ask one node: --agent URL, --local",
+        )
+    every = interval(found.between) if found.between else options.interval_s
+    verdicts = watch_cluster(source, found.nodes, every) if found.watch else [judge_cluster(source, found.nodes)]
+    frame = output.Frame() if found.watch and found.format in ("table", "wide") and output.can_repaint() else None
+    code = EXIT_OK
+    for verdict in verdicts:
+        whole = report(verdict.judged, verdict.time, strict=found.strict, errors=verdict.errors)
+        _say(found, whole, frame=frame, watching=found.watch)
+        code = exit_code(whole, anything=any(each.snapshot.ports for each in verdict.judged))
+    return code
 
 
 def _need_sense(found: argparse.Namespace, options: Options) -> None:
@@ -224,6 +251,13 @@ def _told(
     from diagnostics.checks.report import report
 
     whole = report([judged], judged.snapshot.time, strict=found.strict)
+    _say(found, whole, frame=frame, watching=watching)
+    return exit_code(whole, anything=bool(judged.snapshot.devices))
+
+
+def _say(
+    found: argparse.Namespace, whole: CheckReport, *, frame: output.Frame | None = None, watching: bool = False
+) -> None:
     if found.format in ("json", "yaml"):
         text = as_yaml(whole) if found.format == "yaml" else as_line(whole) if watching else as_json(whole)
         output.write(b"---\n" * (watching and found.format == "yaml") + text)
@@ -234,7 +268,6 @@ def _told(
     else:
         output.write(_text(whole, found.format == "wide") + "\n" * watching)
     output.say_problems(whole.errors)
-    return exit_code(whole, anything=bool(judged.snapshot.devices))
 
 
 def exit_code(whole: CheckReport, *, anything: bool) -> int:
@@ -266,21 +299,25 @@ def _text(whole: CheckReport, wide: bool) -> str:
     width = min(look.width or WIDTH, 160)
     lines: list[str] = []
     depth: dict[str, int] = {}
+    many = len(whole.health) > 1
     for finding, after in zip_longest(whole.findings, whole.findings[1:]):
         depth[finding.id] = depth.get(finding.follows or "", -1) + 1
         is_last = after is None or (after.check, after.hint) != (finding.check, finding.hint)
-        lines += _finding_lines(finding, depth[finding.id], width, look, hint=is_last)
+        lines += _finding_lines(finding, depth[finding.id], width, look, hint=is_last, many=many)
     if wide:
-        lines += [f"  {each.status:8} {each.check:20} {each.reason or ''}".rstrip() for each in whole.checks]
+        lines += [
+            f"  {each.status:8} {f'{each.node} ' * many}{each.check:20} {each.reason or ''}".rstrip()
+            for each in whole.checks
+        ]
     lines.append(summary(whole))
     return "\n".join(lines) + "\n"
 
 
-def _finding_lines(finding: Finding, depth: int, width: int, look: Look, *, hint: bool) -> list[str]:
+def _finding_lines(finding: Finding, depth: int, width: int, look: Look, *, hint: bool, many: bool) -> list[str]:
     """The sentence, what could not be read, and what to do; of like findings in a row the last has the hint."""
     indent, rest = "  " * depth, "  " * depth + "    "
     follows = " (follows from the above)" if depth else ""
-    head = f"{indent}{_glyph(finding, look.ascii)} {finding.check}  "
+    head = f"{indent}{_glyph(finding, look.ascii)} {f'{finding.node}  ' * many}{finding.check}  "
     lines = _wrapped(head + finding.message + follows, width, "", rest)
     lines += [f"{rest}not read: {unread}" for unread in finding.unread]
     if hint and finding.hint and finding.severity != "info":

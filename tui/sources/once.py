@@ -1,19 +1,28 @@
 """One-shot sources: what a command asks, answered without an event loop.
 
 The order is the contract's: this host or a captured tree where `--local` or `--root` says so, an agent that was named,
-the agent that runs here, and this host read once by itself.
+a cluster that was named, the agent that runs here, the cluster of a kubeconfig or of the pod's account, and this host
+read once by itself.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from diagnostics.columns import place
 from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Benchmark, BenchmarkRequest, Event, NodeSnapshot, Problem
 from tui.options import DEFAULT_SOCKET, Options
+
+if TYPE_CHECKING:
+    from tui.sources.once_cluster import ClusterOnce
+
+
+Where = Literal["here", "agent", "socket", "cluster", "perhaps"]
+"""`socket`: the agent that runs here; `perhaps`: the cluster of a kubeconfig that was not asked for by name."""
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 
 class Wanted(NamedTuple):
@@ -36,6 +45,8 @@ class Ran(NamedTuple):
 
 
 class Once(Protocol):
+    many: Literal[False]
+    """Whether it is a cluster."""
     label: str
     """Whom it asks: `this host`, `capture DIR`, `agent URL`."""
 
@@ -72,23 +83,66 @@ def problems(refused: Iterable[tuple[BenchmarkRequest, UserError]]) -> tuple[Pro
     )
 
 
-def open_once(options: Options) -> Once:
-    """The source that the options name, by the contract's order. Raises UserError or Unreachable."""
+def where(options: Options) -> Where:
+    """Whom a command asks, by the contract's order."""
     if options.local:
-        return _local(options)
+        return "here"
     if options.agent is not None or options.socket is not None:
-        return _agent(options, options.socket)
+        return "agent"
     if options.wants_cluster is not None:
-        raise needs_cluster(options.wants_cluster)
+        return "cluster"
     if _can_open(DEFAULT_SOCKET):
-        return _agent(options, DEFAULT_SOCKET)
-    return _local(options)
+        return "socket"
+    return "perhaps" if has_cluster() else "here"
+
+
+def open_once(options: Options) -> Once:
+    """The one node that the options name: this host, or an agent. Raises UserError or Unreachable.
+
+    Where a cluster might be asked and was not named, it is this host.
+    """
+    place = where(options)
+    if place == "cluster":
+        raise Unreachable(
+            f"{options.wants_cluster}: this is asked of one node", "ask its agent: --agent URL, --socket PATH"
+        )
+    if place == "agent":
+        return _agent(options, options.socket)
+    return _agent(options, DEFAULT_SOCKET) if place == "socket" else _local(options)
+
+
+def open_any(options: Options, say: Callable[[str], None]) -> Once | ClusterOnce:
+    """One node or a cluster, as the options name it. Raises UserError or Unreachable.
+
+    A cluster that nobody named and that cannot be asked is told of by `say`, and this host is read in its place.
+    """
+    place = where(options)
+    if place not in ("cluster", "perhaps"):
+        return open_once(options)
+    from tui.sources.once_cluster import ClusterOnce  # kubernetes and aiohttp, half a second
+
+    try:
+        return ClusterOnce(options, implicit=place == "perhaps")
+    except Unreachable as error:
+        if place == "cluster":
+            raise
+        say(f"{error.message}: reading this host instead (--local says so from the start)")
+        return _local(options)
+
+
+def has_cluster() -> bool:
+    """Whether there is a kubeconfig, or the account of a pod: nothing is read, nobody asked."""
+    named = os.environ.get("KUBECONFIG")
+    paths = named.split(":") if named else [os.path.expanduser("~/.kube/config")]
+    if any(path and os.path.exists(path) for path in paths):
+        return True
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and os.path.exists(ACCOUNT)
 
 
 def needs_cluster(what: str) -> Unreachable:
     return Unreachable(
-        f"{what} needs a cluster, and this version of rdmatop does not ask clusters yet",
-        "leave it out to read this host, or ask one node's agent: --agent https://HOST:9879",
+        f"{what} needs a cluster, and none is asked here",
+        "name one: --kubeconfig FILE or --context NAME",
     )
 
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -43,6 +43,8 @@ class _Items(Wire, kw_only=True, frozen=True):
 
 
 class AgentOnce:
+    many: Literal[False] = False
+
     def __init__(self, options: Options, path: str | None) -> None:
         """`path` is the Unix socket; None: the agent of the options, by HTTP."""
         self._options = options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from agent.sampler import Sampler
 from diagnostics.errors import Unreachable
@@ -22,6 +22,8 @@ INVENTORY_EVERY_S = 30.0
 
 
 class LocalOnce:
+    many: Literal[False] = False
+
     def __init__(self, options: Options) -> None:
         self._root = options.root
         captured = options.root != "/"
