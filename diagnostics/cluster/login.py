@@ -6,6 +6,7 @@ kubectl's and are mended here: of several files the first current-context counts
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -44,7 +45,12 @@ class Login:
         merged = ":".join(paths)
         try:
             context = self._context or current_context(paths)
-            await config.load_kube_config(merged, context, client_configuration=made, persist_config=False)
+            with _Said() as said:
+                loader = await config.load_kube_config(merged, context, client_configuration=made, persist_config=False)
+            # The library goes on as nobody where a plugin fails, and tells its log alone.
+            if "exec" in loader._user and not (made.api_key or made.cert_file):
+                command = loader._user["exec"]["command"]
+                raise ValueError(f"the plugin {command} gave no credentials: {said.text or 'nothing was said'}")
             chosen = next(each for each in config.list_kube_config_contexts(merged)[0] if each["name"] == context)
         except FAULTS as error:
             raise Unreachable(f"no usable kubeconfig: {_words(error)}", "kubectl config get-contexts") from None
@@ -64,6 +70,27 @@ class Login:
             ) from None
         self.label = "in-cluster"
         return made
+
+
+class _Said(logging.Handler):
+    """What the library tells its log while it reads: our words, not lines across the screen."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text = ""
+        self._log = logging.getLogger("kubernetes.aio.config.kube_config")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = self.text or record.getMessage()
+
+    def __enter__(self) -> _Said:  # noqa: PYI034 - Self came with Python 3.11
+        self._log.addHandler(self)
+        self._propagates, self._log.propagate = self._log.propagate, False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.removeHandler(self)
+        self._log.propagate = self._propagates
 
 
 def default_path() -> str:

@@ -103,7 +103,7 @@ class ContainerStatus(Kubernetes, frozen=True, kw_only=True):
 
 class PodSpec(Kubernetes, frozen=True, kw_only=True):
     node_name: str = ""
-    affinity: msgspec.Raw | None = None
+    affinity: msgspec.Raw = msgspec.Raw(b"null")
     """A DaemonSet's pod that is not bound yet names its node only in here."""
 
 
@@ -175,11 +175,10 @@ class _Affinity(Kubernetes, frozen=True, kw_only=True):
     node_affinity: _NodeAffinity = _NodeAffinity()
 
 
-def _meant_for(affinity: msgspec.Raw | None) -> str:
-    if affinity is None:
-        return ""
+def _meant_for(affinity: msgspec.Raw) -> str:
     try:
-        terms = msgspec.json.decode(affinity, type=_Affinity).node_affinity.required.node_selector_terms
+        found = msgspec.json.decode(affinity, type=_Affinity | None)
+        terms = (found or _Affinity()).node_affinity.required.node_selector_terms
     except msgspec.MsgspecError:
         return ""
     names = (value for term in terms for field in term.match_fields if field.key == "metadata.name"
