@@ -50,7 +50,7 @@ def counters_of(name: str, value: int, moving: frozenset[str] | None) -> list[Co
     made = []
     for source, names in (("counters", NAMES), ("hw_counters", MLX5), ("ethtool", ETHTOOL)):
         for each in names:
-            spec = spec_of(each, source)  # type: ignore[arg-type]
+            spec = spec_of(each, source)
             count = 7 + (value if moving is None or each in moving else 0)
             made.append(Counter(node="n", device=name, port=1, name=each, source=source, value=count, unit=spec.unit,  # type: ignore[arg-type]
                                 class_=spec.cls, per_second=1.0, quality="ok", meaning=spec.meaning))  # fmt: skip

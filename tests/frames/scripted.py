@@ -26,6 +26,7 @@ from diagnostics.model import (
     Port,
     Process,
     Series,
+    Severity,
     Unread,
 )
 from diagnostics.timing import rfc3339
@@ -136,7 +137,7 @@ def counter(name: str, cls: str, value: int | None, per_second: float | None = 0
     return msgspec.structs.replace(base, **changes)
 
 
-def finding(check: str, severity: str, message: str, **changes: Any) -> Finding:
+def finding(check: str, severity: Severity, message: str, **changes: Any) -> Finding:
     base = Finding(
         id=f"{check}/{changes.get('device', '')}",
         node="gpu-017",
@@ -150,7 +151,7 @@ def finding(check: str, severity: str, message: str, **changes: Any) -> Finding:
         evidence=(),
         since=at(-360),
         hint=None,
-        follows=None,  # type: ignore[arg-type]
+        follows=None,
         acknowledged=False,
         unread=(),
     )

@@ -42,7 +42,7 @@ class Watch:
 
     def found(self, check: str, device: str | None) -> Finding:
         """The finding, within two samples."""
-        seen = {}
+        seen: dict[tuple[str, str | None], Finding] = {}
         for _ in range(2):
             seen, _ = self.sample()
             if (check, device) in seen:
@@ -96,6 +96,7 @@ def test_a_counter_that_rises_is_found(watch: Watch, inject: Callable[[str, str,
     assert finding.severity == rise.severity, finding.message
     assert finding.port == 1
     assert any(each.window_s for each in finding.evidence), "the window is always named"
+    assert watch.snapshot
     assert not [each for each in watch.snapshot.findings if each.device == "mlx5_0"]
     inject("mlx5_1", rise.counter, 0)
 
