@@ -19,16 +19,25 @@ def test_a_link_that_goes_down_is_told_to_the_cluster(agents: Agents) -> None:
     until(lambda: status(agents, "node1").get("portsUp") == 1, "node1 well", 60)
     agents.in_node("node1", "ip link set eth1 down")
     try:
-        until(lambda: status(agents, "node1")["health"] == "failed", "node1 failed", 60)
+        finding = until(lambda: found_by(agents, "node1", "netdev-down"), "node1 says netdev-down", 60)
+        assert finding["device"] == "mlx5_0"
         found = status(agents, "node1")
-        assert "link-down" in {finding["check"] for finding in found["findings"]}
-        assert found["portsUp"] == 0
+        assert found["health"] in ("warning", "failed")
+        assert found["ports"][0]["state"] == "DOWN"
         assert {each["type"]: each["status"] for each in found["conditions"]}["RdmaHealthy"] == "False"
-        events = until(lambda: of_agent(agents, "node1"), "an Event on node1", 30)
-        assert any("mlx5_0" in each["message"] for each in events)
+        until(lambda: "NetdevDown" in reasons(agents, "node1"), "an Event on node1", 30)
     finally:
         agents.in_node("node1", "ip link set eth1 up")
-    until(lambda: status(agents, "node1")["portsUp"] == 1, "node1's port is up again", 60)
+    until(lambda: not found_by(agents, "node1", "netdev-down"), "node1's link is well again", 60)
+    until(lambda: "NetdevDownEnded" in reasons(agents, "node1"), "an Event of its end", 30)
+
+
+def found_by(agents: Agents, node: str, check: str) -> dict[str, Any] | None:
+    return next((each for each in status(agents, node)["findings"] if each["check"] == check), None)
+
+
+def reasons(agents: Agents, node: str) -> set[str]:
+    return {each["reason"] for each in of_agent(agents, node)}
 
 
 def of_agent(agents: Agents, node: str) -> list[dict[str, Any]]:

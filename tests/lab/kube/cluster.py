@@ -31,6 +31,8 @@ from tests.lab.kube.node import NETWORK, NodeSpec
 BRIDGE = "cluster"
 MOST_NODES = 9
 READY_S = 240.0
+LOAD_S = 900.0
+"""An emulated node unpacks 80 MB in minutes."""
 GRACE_S = 20
 """A node that is silent for so long is NotReady; beside busy neighbours a lease may come late by seconds."""
 
@@ -93,16 +95,16 @@ class NodeCluster(ControlPlane):
         return node.run(self.node(index), script, limit_s)
 
     def load(self, image: Path) -> None:
-        """An OCI archive into every node that runs."""
+        """An OCI archive into every node that runs; minutes, where `images` at the start cost seconds."""
         for index in self.running():
             spec = self.node(index)
             shutil.copy(image, spec.folder / "load.oci")
             done = self.in_node(
-                index, f"ctr -n k8s.io images import --snapshotter overlayfs {spec.folder}/load.oci", 300
+                index, f"ctr -n k8s.io images import --snapshotter overlayfs {spec.folder}/load.oci", LOAD_S
             )
             (spec.folder / "load.oci").unlink()
             if done.code:
-                raise LabError(f"{image} into {spec.name}: {done.output[-500:]}")
+                raise LabError(f"{image} into {spec.name}: exit {done.code} {done.output[-500:]}")
 
     def running(self) -> list[int]:
         return [index for index in range(1, MOST_NODES + 1) if self._alive(f"node{index}")]
