@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,57 +14,48 @@ import yaml
 
 from tests.kube_nodes.conftest import MANIFEST, Agents, until
 
-NODE = "node2"
+NODE = "node1"
 Pod = dict[str, Any]
 
 
 class Right(NamedTuple):
-    """`take` removes it from a pod's spec; `lost` says of a pod without it whether what it is for is gone."""
+    """`take` removes it from the container `of`; `works` asks in that container for what it is for."""
 
     name: str
+    of: str
     take: Callable[[Pod], None]
-    lost: Callable[[Trial], bool]
+    works: Callable[[Trial], bool]
 
 
 class Trial:
-    """A pod like the agent's, but for one right, beside the real one."""
+    """A container like the agent's or the verbs worker's, in which nothing runs until it is asked."""
 
-    def __init__(self, agents: Agents, name: str) -> None:
+    def __init__(self, agents: Agents, pod: str, container: str) -> None:
         self.agents = agents
-        self.name = name
+        self.pod = pod
+        self.container = container
 
-    def ask(self, *argv: str) -> Any:
-        done = self.agents.run_in("rdmatop", self.name, "agent", "rdmatop", *argv, "-o", "json", check=False)
-        return json.loads(done.stdout) if done.stdout else {"items": [], "errors": [{"message": done.stderr}]}
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return self.agents.run_in("rdmatop", self.pod, self.container, *argv, check=False)
 
-    def items(self, *argv: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("get", *argv)["items"]
-        return found
+    def read(self, *argv: str) -> Any:
+        """What rdmatop reads there by itself."""
+        done = self.run("rdmatop", *argv, "--local", "-o", "json")
+        assert done.stdout.startswith("{"), done.stderr[-500:]
+        return json.loads(done.stdout)
 
-    def check(self, name: str) -> dict[str, Any]:
-        return next(each for each in self.ask("check")["checks"] if each["check"] == name)
-
-    def benchmark_error(self) -> str:
-        done = self.ask("bench", "loopback", "mlx5_0", "--size", "4096", "--duration", "1", "--force")
-        items = done.get("items") or []
-        return str((items[0]["error"] or "") if items else done["errors"])
-
-    def has_ended(self, container: str) -> bool:
-        """It ran and ended by itself, with an error."""
-        statuses = self.agents.get("pod", "-n", "rdmatop", self.name)["status"].get("containerStatuses", [])
-        states = [each["state"] for each in statuses if each["name"] == container]
-        return bool(states) and (states[0].get("terminated") or {}).get("exitCode", 0) != 0
+    def writes(self, folder: str) -> bool:
+        return self.run("touch", f"{folder}/probe").returncode == 0
 
 
 def container(pod: Pod, name: str) -> Any:
     return next(each for each in pod["containers"] if each["name"] == name)
 
 
-def without_volume(name: str, only_in: str | None = None) -> Callable[[Pod], None]:
+def without_volume(name: str) -> Callable[[Pod], None]:
     def take(pod: Pod) -> None:
         for each in pod["containers"]:
-            if only_in in (None, each["name"]):
-                each["volumeMounts"] = [mount for mount in each["volumeMounts"] if mount["name"] != name]
+            each["volumeMounts"] = [mount for mount in each["volumeMounts"] if mount["name"] != name]
 
     return take
 
@@ -82,102 +75,109 @@ def as_nobody(pod: Pod) -> None:
 
 
 def unprivileged_with_everything(pod: Pod) -> None:
-    """No capability is what makes the difference."""
+    """It is not capabilities that make the difference."""
     container(pod, "verbs")["securityContext"] = {"privileged": False, "capabilities": {"add": ["ALL"]}}
 
 
-def sees_no_later_device(trial: Trial) -> bool:
-    """The node gets one more device while the pod runs."""
-    later = "rdma link add mlx5_9 type rxe netdev eth0"
-    if "mlx5_9" not in trial.agents.in_node(NODE, "rdma link"):
-        trial.agents.in_node(NODE, later)
-    paths = trial.agents.in_node(NODE, "ls /dev/infiniband").split()
-    listed = trial.agents.run_in("rdmatop", trial.name, "verbs", "ls", "/dev/infiniband").stdout.split()
-    return len([path for path in paths if path.startswith("uverbs")]) > len(
-        [path for path in listed if path.startswith("uverbs")]
-    )
+def has_counters(trial: Trial) -> bool:
+    items = trial.read("get", "counters")["items"]
+    return any(item["source"] == "hw_counters" and item["value"] is not None for item in items)
+
+
+# 2 is IBV_QPT_RC in every version
+HOLD_A_QUEUE_PAIR = """
+import time
+from pyverbs.cq import CQ
+from pyverbs.device import Context
+from pyverbs.pd import PD
+from pyverbs.qp import QP, QPCap, QPInitAttr
+context = Context(name="mlx5_0")
+completions = CQ(context, 8)
+held = QP(PD(context), QPInitAttr(qp_type=2, scq=completions, rcq=completions, cap=QPCap()))
+time.sleep(3600)
+"""
+
+
+def names_pids(trial: Trial) -> bool:
+    """Of a queue pair of a process on the node itself."""
+    hold = f"python3 -c {shlex.quote(HOLD_A_QUEUE_PAIR)} >/tmp/held 2>&1 & echo $! >/run/holder"
+    trial.agents.in_node(NODE, f"[ -e /run/holder ] || {{ {hold}; }}")
+    until(lambda: "comm python3" in trial.agents.in_node(NODE, "rdma resource show qp; cat /tmp/held"), "a queue pair")
+    return any(item["pid"] for item in trial.read("get", "processes")["items"])
+
+
+def reads_kernel_log(trial: Trial) -> bool:
+    checks = {each["check"]: each["status"] for each in trial.read("check")["checks"]}
+    return checks["kernel-log"] in ("pass", "warn", "fail")
+
+
+def has_token(trial: Trial) -> bool:
+    return trial.run("cat", "/var/run/secrets/kubernetes.io/serviceaccount/token").returncode == 0
+
+
+def opens_devices(trial: Trial) -> bool:
+    code = "import pyverbs.device as d; d.Context(name='mlx5_0')"
+    return trial.run("python3", "-c", code).returncode == 0
+
+
+def sees_later_device(trial: Trial) -> bool:
+    """The node gets one more while the container runs."""
+    node = trial.agents.get("pod", "-n", "rdmatop", trial.pod)["spec"]["nodeName"]
+    trial.agents.in_node(node, "[ -e /sys/class/infiniband/mlx5_9 ] || rdma link add mlx5_9 type rxe netdev eth0")
+    there = trial.agents.in_node(node, "ls /dev/infiniband").split()
+    return set(there) <= set(trial.run("ls", "/dev/infiniband").stdout.split())
 
 
 RIGHTS = (
-    Right(
-        "host-network",
-        without_key("hostNetwork"),
-        lambda trial: (
-            not [item for item in trial.items("counters") if item["source"] in ("counters", "hw_counters")]
-            and trial.items("ports")[0]["netdev"] is None
-        ),
-    ),
-    Right(
-        "host-pid",
-        without_key("hostPID"),
-        lambda trial: all(item["pid"] is None for item in trial.items("processes")),
-    ),
-    Right(
-        "syslog",
-        without_key("securityContext", "capabilities", "add", of="agent"),
-        lambda trial: trial.check("kernel-log")["status"] in ("skip", "unknown"),
-    ),
-    Right(
-        "root", as_nobody, lambda trial: trial.has_ended("agent") or trial.check("store-degraded")["status"] != "pass"
-    ),
-    Right(
-        "state",
-        without_volume("state"),
-        lambda trial: trial.has_ended("agent") or trial.check("store-degraded")["status"] != "pass",
-    ),
-    Right("sockets", without_volume("run"), lambda trial: trial.has_ended("agent")),
-    Right("token", without_volume("account"), lambda trial: trial.has_ended("agent")),
-    Right("privileged", unprivileged_with_everything, lambda trial: bool(trial.benchmark_error())),
-    Right("devices", without_volume("infiniband"), sees_no_later_device),
+    Right("host-network", "agent", without_key("hostNetwork"), has_counters),
+    Right("host-pid", "agent", without_key("hostPID"), names_pids),
+    Right("syslog", "agent", without_key("securityContext", "capabilities", "add", of="agent"), reads_kernel_log),
+    Right("root", "agent", as_nobody, lambda trial: trial.writes("/var/lib/rdmatop")),
+    Right("state", "agent", without_volume("state"), lambda trial: trial.writes("/var/lib/rdmatop")),
+    Right("run", "agent", without_volume("run"), lambda trial: trial.writes("/run/rdmatop")),
+    Right("account", "agent", without_volume("account"), has_token),
+    Right("privileged", "verbs", unprivileged_with_everything, opens_devices),
+    Right("infiniband", "verbs", without_volume("infiniband"), sees_later_device),
 )
 
 
 def spec_of(right: Right) -> Pod:
-    """The DaemonSet's pod without it: on a port of its own, and with no probe that would end it."""
+    """The DaemonSet's pod without it, with the one container that it is for, asleep."""
     daemonset = next(each for each in yaml.safe_load_all(MANIFEST.read_text()) if each["kind"] == "DaemonSet")
     pod: Pod = copy.deepcopy(daemonset["spec"]["template"]["spec"])
-    agent = container(pod, "agent")
-    for key in ("ports", "livenessProbe", "readinessProbe"):
-        agent.pop(key)
-    agent["args"] = [word for word in agent["args"] if not word.startswith("--listen")] + ["--interval=5"]
-    for volume in pod["volumes"]:
-        if volume["name"] == "state":
-            volume["hostPath"]["path"] = f"/var/lib/rdmatop-{right.name}"
     right.take(pod)
-    return pod | {"nodeName": NODE, "restartPolicy": "Never"}
+    asleep = container(pod, right.of)
+    for key in ("args", "ports", "livenessProbe", "readinessProbe", "startupProbe"):
+        asleep.pop(key, None)
+    asleep["command"] = ["sleep", "infinity"]
+    used = {mount["name"] for mount in asleep["volumeMounts"]}
+    volumes = [volume for volume in pod["volumes"] if volume["name"] in used]
+    # nothing that sleeps as process 1 hears SIGTERM
+    return pod | {"nodeName": NODE, "containers": [asleep], "volumes": volumes, "terminationGracePeriodSeconds": 1}
 
 
 @pytest.fixture(scope="module")
 def trials(agents: Agents) -> Iterator[dict[str, Trial]]:
     """All at once: starting them is what takes the time."""
-    names = {right.name: f"without-{right.name}" for right in RIGHTS}
-    metadata = {right.name: {"name": names[right.name], "namespace": "rdmatop"} for right in RIGHTS}
-    agents.lab.apply(
-        *(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata[right.name], "spec": spec_of(right)}
-            for right in RIGHTS
-        )
-    )
-    yield {name: Trial(agents, pod) for name, pod in names.items()}
-    agents.lab.kubectl("delete", "pod", "-n", "rdmatop", "--grace-period=1", "--wait=false", *names.values())
-    agents.lab.in_node(2, "rdma link delete mlx5_9")
+    pods = [
+        {
+            "apiVersion": "v1", "kind": "Pod", "spec": spec_of(right),
+            "metadata": {"name": f"without-{right.name}", "namespace": "rdmatop"},
+        }
+        for right in RIGHTS
+    ]  # fmt: skip
+    agents.lab.apply(*pods)
+    made = {right.name: Trial(agents, f"without-{right.name}", right.of) for right in RIGHTS}
+    for trial in made.values():
+        until(lambda trial=trial: agents.is_ready(trial.pod), f"{trial.pod} runs", 240)
+    yield made
+    agents.lab.kubectl("delete", "pod", "-n", "rdmatop", "--wait=false", *(trial.pod for trial in made.values()))
+    agents.in_node(NODE, "kill $(cat /run/holder); rdma link delete mlx5_9")
 
 
 @pytest.mark.parametrize("right", RIGHTS, ids=lambda right: right.name)
-def test_something_is_lost_without_it(trials: dict[str, Trial], right: Right) -> None:
-    trial = trials[right.name]
-    until(lambda: trial.has_ended("agent") or answers(trial), f"{trial.name} runs, or has ended", 240)
-    assert until(lambda: right.lost(trial), f"something is lost without {right.name}", 20)
-
-
-def answers(trial: Trial) -> bool:
-    """The agent has a first sample."""
-    return bool(trial.items("devices"))
-
-
-def test_nothing_of_it_is_lost_with_all_rights(agents: Agents) -> None:
-    """The same questions, asked of the agent as the manifest has it: each would pass in an agent that never answers."""
-    trial = Trial(agents, agents.pod(NODE))
-    for right in RIGHTS:
-        if right.name not in ("host-pid", "devices"):
-            assert not right.lost(trial), right.name
+def test_something_is_lost_without_it_and_nothing_with_it(
+    agents: Agents, trials: dict[str, Trial], right: Right
+) -> None:
+    assert right.works(Trial(agents, agents.pod(NODE), right.of)), "with every right of the manifest"
+    assert not right.works(trials[right.name])
