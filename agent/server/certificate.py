@@ -7,11 +7,11 @@ import logging
 import os
 import ssl
 import subprocess
-import sys
 import tempfile
 import time
 from typing import NamedTuple
 
+from agent import child
 from agent.server.self_signed import SPLIT, VALID_DAYS
 from diagnostics.errors import UserError
 
@@ -136,11 +136,11 @@ def _kept(state_dir: str) -> Pair | None:
 
 def make_pair(host: str) -> Pair:
     """A new one, made by a process of its own: `cryptography` would cost the agent 8 MiB for good."""
-    command = [sys.executable, "-m", "agent.server.self_signed", host]
     try:
         made = subprocess.run(  # noqa: S603 - our own module
-            command, capture_output=True, check=True, timeout=MAKE_S, stdin=subprocess.DEVNULL
-        )
+            child.command("agent.server.self_signed", host), cwd=child.FOLDER, env=child.environment(),
+            capture_output=True, check=True, timeout=MAKE_S, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", b"") or str(error).encode()
         last = told.decode("utf-8", "replace").strip().splitlines()[-1]

@@ -11,12 +11,12 @@ import contextlib
 import itertools
 import os
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from typing import Any
 
+from agent import child
 from agent.verbs.protocol import (
     MAX_REPLY_BYTES,
     VERSION,
@@ -213,8 +213,8 @@ class VerbsClient:
             try:
                 # a session of its own: Ctrl-C is for us, who then cancel in order
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "agent.verbs.worker", "--fd", str(theirs.fileno()),
-                    pass_fds=(theirs.fileno(),), env=_environment(self._env), start_new_session=True,
+                    *child.command("agent.verbs.worker", "--fd", str(theirs.fileno())), cwd=child.FOLDER,
+                    pass_fds=(theirs.fileno(),), env=child.environment(self._env), start_new_session=True,
                     stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
                 )  # fmt: skip
             except BaseException:
@@ -302,12 +302,3 @@ def _ending(process: asyncio.subprocess.Process | None) -> str:
     if code is None:
         return "closed the connection"
     return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-
-
-def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
-    """Ours, with the folder of this package first: the child is found from any working directory."""
-    env = dict(os.environ)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    env["PYTHONPATH"] = os.pathsep.join(part for part in (root, env.get("PYTHONPATH")) if part)
-    env.update(added or {})
-    return env
