@@ -43,6 +43,8 @@ GREETING_S = 15.0
 DEVICES_S = 20.0
 RESTARTS = 5
 RESTART_WINDOW_S = 60.0
+ENDING_S = 1.0
+"""For a child to end after it closed the connection, and after it was killed."""
 STDERR_BYTES = 4096
 
 
@@ -69,6 +71,7 @@ class VerbsClient:
         self._numbers = itertools.count(1)
         self._opening: asyncio.Task[None] | None = None
         """A start that goes on: whoever gives up waiting for it does not end it."""
+        self._openings = 0
         self._stderr = bytearray()
         self._closed = False
 
@@ -175,9 +178,12 @@ class VerbsClient:
         if self._closed:
             raise Unreachable("the verbs worker is closed")
         if self._opening is None and self._writer is None:
+            self._openings += 1
             self._opening = self._spawn(self._open())
         if self._opening is not None:
             await asyncio.shield(self._opening)
+        if self.state == "ok" and self._writer is None:  # it ended between its hello and our turn
+            raise Unreachable("the verbs worker ended at once", "it is started again with the next request")
         if self.state != "ok":
             raise Unreachable(self.state, self.hint)
 
@@ -187,13 +193,22 @@ class VerbsClient:
             self._say(Hello(version=VERSION))
             await asyncio.wait_for(self._greet(reader), GREETING_S)
         except (OSError, asyncio.TimeoutError, ProtocolError, Lost) as failed:
-            self._writer = None
+            await self._abandon()
             detail = self._stderr.decode(errors="replace").strip().rpartition("\n")[2]
             reason = detail or str(failed) or f"no answer in {GREETING_S:g} s"
             where = f"at {self._path}" if self._path else "as a child process"
             self.state, self.hint = f"no verbs worker {where}: {reason}", "see the agent's --verbs option"
         finally:
             self._opening = None
+
+    async def _abandon(self) -> None:
+        """A worker that did not greet: its connection is closed, and a child that hangs while it starts is ended."""
+        writer, self._writer = self._writer, None
+        process, self._process = self._process, None
+        if writer is not None:
+            writer.close()
+        if process is not None:
+            await _end(process, 0.0)
 
     async def _open_path(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert self._path is not None
@@ -241,10 +256,17 @@ class VerbsClient:
                 if not isinstance(hello, Hello) or hello.version != VERSION:
                     raise ProtocolError(f"it does not speak version {VERSION}")
                 self.state, self.hint, self.pid = hello.state, hello.hint, hello.pid
-                self._spawn(self._listen(reader, deframer))
+                assert self._writer is not None
+                self._spawn(self._listen(reader, self._writer, self._process, deframer))
                 return
 
-    async def _listen(self, reader: asyncio.StreamReader, deframer: Deframer) -> None:
+    async def _listen(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        process: asyncio.subprocess.Process | None,
+        deframer: Deframer,
+    ) -> None:
         why = ""
         try:
             while data := await reader.read(65536):
@@ -252,7 +274,7 @@ class VerbsClient:
                     self._hand_out(decode_reply(body))
         except (OSError, ProtocolError) as failed:
             why = f" ({failed})"
-        await self._bury(why)
+        await self._bury(writer, process, why)
 
     def _hand_out(self, reply: Reply) -> None:
         number = None if isinstance(reply, Hello) else reply.id
@@ -260,18 +282,24 @@ class VerbsClient:
         if replies is not None:
             replies.put_nowait(reply)
 
-    async def _bury(self, why: str) -> None:
-        """The worker is gone: everybody who waits learns it, the next question starts another one."""
-        if self._writer is not None:
-            self._writer.close()
+    async def _bury(self, writer: asyncio.StreamWriter, process: asyncio.subprocess.Process | None, why: str) -> None:
+        """The worker is gone: everybody who waited for it learns it, the next question starts another one.
+
+        That may happen while this waits for the old one to end: what is the new one's is left alone.
+        """
+        opening = self._openings
+        writer.close()
+        if self._writer is writer:
             self._writer = None
-        if self._process is not None:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), 1.0)
-        lost = Lost(f"the verbs worker {_ending(self._process)}{why}")
-        if not self._closed:
+        if self._process is process:
+            self._process = None
+        waiting, self._waiting = self._waiting, {}
+        if process is not None:
+            await _end(process, ENDING_S)
+        lost = Lost(f"the verbs worker {_ending(process)}{why}")
+        if not self._closed and opening == self._openings:
             self.state, self.hint = str(lost), "it is started again with the next request"
-        for replies in self._waiting.values():
+        for replies in waiting.values():
             replies.put_nowait(lost)
 
     async def _keep_stderr(self, process: asyncio.subprocess.Process) -> None:
@@ -294,6 +322,19 @@ def _as_answer(job: Job, reply: Reply | Lost) -> Progress | Result:
     message = reply.message if isinstance(reply, Refused) else str(reply)
     hint = reply.hint if isinstance(reply, Refused) else "look at the kernel log"
     return Result(id=job.id, outcome="failed", error=f"{job.device}/{job.port}: {message}", hint=hint or None)
+
+
+async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
+    """Waits for a child to end by itself, then kills it; also when we are cancelled meanwhile."""
+    try:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), patience_s)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(process.wait(), ENDING_S)  # in a system call that hangs not even SIGKILL ends it
 
 
 def _ending(process: asyncio.subprocess.Process | None) -> str:
