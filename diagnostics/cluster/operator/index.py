@@ -12,7 +12,8 @@ from diagnostics.cluster.operator.inventory import (
     WAIT_LABEL,
     component_of,
 )
-from diagnostics.cluster.operator.objects import ClusterObjects, ComponentPod, OperatorNode, Revision, Workload
+from diagnostics.cluster.operator.kinds import ClusterObjects
+from diagnostics.cluster.operator.objects import ComponentPod, OperatorNode, Revision, Workload
 from diagnostics.cluster.operator.placement import NodeClass, class_of, keys_of
 from diagnostics.cluster.operator.pods import PodCard, card_of
 

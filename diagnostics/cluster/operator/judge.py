@@ -15,7 +15,7 @@ from diagnostics.cluster.operator.components import RANK, judge_component
 from diagnostics.cluster.operator.findings import ClusterFinding, findings_of
 from diagnostics.cluster.operator.index import Index
 from diagnostics.cluster.operator.inventory import DRIVER, EXTRA_TITLES, NFD, POLICY, ROWS
-from diagnostics.cluster.operator.objects import KIND, ClusterObjects
+from diagnostics.cluster.operator.kinds import KIND, ClusterObjects
 from diagnostics.cluster.operator.rules_labels import label_troubles
 from diagnostics.cluster.operator.rules_parts import (
     device_troubles,

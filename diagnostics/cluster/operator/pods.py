@@ -181,9 +181,9 @@ def epoch(text: str | None) -> float | None:
         return None
 
 
-def _meant_for(affinity: msgspec.Raw | None) -> str:
+def _meant_for(affinity: msgspec.Raw) -> str:
     """The node that a DaemonSet's pod is for before the scheduler has bound it."""
-    if affinity is None:
+    if not bytes(affinity):
         return ""
     try:
         terms = msgspec.json.decode(affinity, type=Affinity).node_affinity.required.node_selector_terms

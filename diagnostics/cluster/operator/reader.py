@@ -17,7 +17,8 @@ import msgspec
 from diagnostics.cluster.kube import Kube, KubeAway, KubeRefused
 from diagnostics.cluster.operator.inventory import component_of
 from diagnostics.cluster.operator.judge import Judge, Verdict
-from diagnostics.cluster.operator.objects import KIND, KINDS, ClusterObjects, Crd, Unseen, Workload
+from diagnostics.cluster.operator.kinds import KIND, KINDS, ClusterObjects, Unseen
+from diagnostics.cluster.operator.objects import Crd, Workload
 from diagnostics.cluster.operator.pods import FAILED
 from diagnostics.cluster.operator.rules_policy import POLICY_CRD
 from diagnostics.cluster.reflector import Reflector
@@ -145,6 +146,8 @@ class Reader:
         for (name, namespace), each in self._reflectors.items():
             if name == kind and namespace != "*" and each.state != "current":
                 self.objects.unseen[kind] = Unseen(each.state, each.problem or "not asked yet")
+            elif name == kind and each.unreadable:
+                self.objects.unseen[kind] = Unseen("away", f"{each.unreadable} of a shape that is not known")
 
     # Again and again
 

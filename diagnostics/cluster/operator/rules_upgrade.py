@@ -195,7 +195,7 @@ def time_in_state(scene: Scene, node: OperatorNode, state: str) -> float | None:
     started = node.metadata.annotations.get(STARTS.get(state, ""), "")
     if started.isdigit():
         return scene.age(float(started))
-    if node.metadata.managed_fields is None:
+    if not bytes(node.metadata.managed_fields):
         return None
     try:
         fields = msgspec.json.decode(node.metadata.managed_fields, type=list[_Field])

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from diagnostics.cluster.operator.objects import KIND, ClusterObjects
+from diagnostics.cluster.operator.kinds import KIND, ClusterObjects
 from diagnostics.cluster.reflector import key_of
 from tests.kube.operator_cases import stack
 

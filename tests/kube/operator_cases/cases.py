@@ -1,0 +1,547 @@
+"""Rows of what is changed in a healthy cluster and what has to be found: component and nodes, cause first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diagnostics.cluster.operator.judge import Verdict
+from tests.kube.conftest import Cluster
+from tests.kube.operator_cases import stack
+from tests.kube.operator_cases.stack import DRIVER_DS, MULTUS_DS, NAMESPACE, NFD_DS, NIC, PLUGIN_DS, RESOURCE, WAIT
+
+UPGRADE = "nvidia.com/ofed-driver-upgrade-state"
+ALL: tuple[str, ...] | None = None
+Expected = tuple[str, str, "tuple[str, ...] | None"]
+
+
+def node(number: int) -> str:
+    return f"gpu-{number:04d}"
+
+
+class World:
+    """The cluster under test; every change knows its way back."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._undo: list[Callable[[], object]] = []
+
+    def kubectl(self, *argv: str, stdin: str | None = None) -> str:
+        return self.cluster.lab.kubectl(*argv, stdin=stdin)
+
+    # Setting up
+
+    def raise_up(self, crds: Path | None, nodes: int) -> None:
+        self.crds = crds
+        if crds is not None:
+            for name in (
+                "mellanox.com_nicclusterpolicies",
+                "nfd.k8s-sigs.io_nodefeatures-groups-rules",
+                "sriovnetwork.openshift.io_sriovnetworknodestates",
+                "k8s.cni.cncf.io_networkattachmentdefinitions",
+            ):
+                self.kubectl("apply", "--server-side", "-f", str(crds / f"{name}.yaml"))
+            self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        else:
+            self.kubectl("apply", "-f", "-", stdin=json.dumps(small_crd()))
+            self.kubectl("wait", "--for=condition=Established", "crd/nicclusterpolicies.mellanox.com", "--timeout=30s")
+        have = len(self.kubectl("get", "nodes", "-o", "name").split())
+        self.cluster.lab.nodes(nodes - have, first=have + 1)
+        labels = [f"{key}={value}" for key, value in stack.node_labels().items()]
+        self.kubectl("label", "node", "--all", "--overwrite", *labels)
+        for number in range(1, nodes + 1):
+            self._resource(node(number), "63")
+        self.kubectl("create", "namespace", NAMESPACE)
+        self.cluster.lab.apply(stack.policy(), *stack.stack())
+        self._status(stack.status())
+        if crds is not None:
+            rule = {
+                "apiVersion": "nfd.k8s-sigs.io/v1alpha1",
+                "kind": "NodeFeatureRule",
+                "spec": {"rules": []},
+                "metadata": {"name": "nvidia-nics-rules"},
+            }
+            self.cluster.lab.apply(rule)
+        self.settle()
+
+    def take_down(self) -> None:
+        self.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        self.kubectl("delete", "nicclusterpolicy", "--all")
+
+    def settle(self, seconds: float = 90) -> None:
+        """Until every DaemonSet and Deployment has all its pods."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            items = json.loads(self.kubectl("get", "ds,deploy", "-n", NAMESPACE, "-o", "json"))["items"]
+            if items and all(_settled(each) for each in items):
+                return
+            time.sleep(0.5)
+        raise AssertionError("the stack did not settle")
+
+    def change(self, case: Case) -> None:
+        for step in case.steps:
+            step(self)
+
+    def restore(self, case: Case) -> None:
+        while self._undo:
+            self._undo.pop()()
+        self.settle()
+
+    # What a step may do
+
+    def _resource(self, name: str, amount: str) -> None:
+        patch = {"status": {"allocatable": {RESOURCE: amount}, "capacity": {RESOURCE: amount}}}
+        self.kubectl("patch", "node", name, "--subresource=status", "-p", json.dumps(patch))
+
+    def _status(self, status: dict) -> None:
+        self.kubectl(
+            "patch",
+            "nicclusterpolicy",
+            "nic-cluster-policy",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            json.dumps({"status": status}),
+        )
+
+    def status(self, status: dict) -> None:
+        self._status(status)
+        self._undo.append(lambda: self._status(stack.status()))
+
+    def label(self, names: list[str], key: str, value: str | None) -> None:
+        before = stack.node_labels().get(key)
+        self.kubectl("label", "node", *names, "--overwrite", f"{key}={value}" if value is not None else f"{key}-")
+        self._undo.append(
+            lambda: self.kubectl(
+                "label", "node", *names, "--overwrite", f"{key}={before}" if before is not None else f"{key}-"
+            )
+        )
+
+    def resource(self, name: str, amount: str) -> None:
+        self._resource(name, amount)
+        self._undo.append(lambda: self._resource(name, "63"))
+
+    def taint(self, name: str, taint: str) -> None:
+        self.kubectl("taint", "node", name, taint)
+        self._undo.append(lambda: self.kubectl("taint", "node", name, f"{taint.split('=')[0]}-"))
+
+    def cordon(self, name: str) -> None:
+        self.kubectl("cordon", name)
+        self._undo.append(lambda: self.kubectl("uncordon", name))
+
+    def pod_of(self, owner: str, where: str | None = None) -> str:
+        items = json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json"))["items"]
+        return next(
+            each["metadata"]["name"]
+            for each in items
+            if each["metadata"]["name"].startswith(f"{owner}-")
+            and (where is None or each["spec"].get("nodeName") == where)
+        )
+
+    def pod(self, owner: str, where: str | None, status: dict) -> None:
+        """A pod's status as a kubelet would report it; the pod is replaced afterwards."""
+        name = self.pod_of(owner, where)
+        conditions = [{"type": "Ready", "status": "False" if not status.pop("ready", False) else "True"}]
+        patch = {"status": {"phase": "Running", "conditions": conditions, **status}}
+        self.kubectl("patch", "pod", "-n", NAMESPACE, name, "--subresource=status", "-p", json.dumps(patch))
+        self._undo.append(
+            lambda: self.kubectl(
+                "delete", "pod", "-n", NAMESPACE, name, "--ignore-not-found", "--grace-period=0", "--force"
+            )
+        )
+
+    def make(self, *things: dict) -> None:
+        self.cluster.lab.apply(*things)
+        for each in things:
+            where = ["-n", each["metadata"]["namespace"]] if "namespace" in each["metadata"] else []
+            self._undo.append(
+                lambda each=each, where=where: self.kubectl(
+                    "delete", each["kind"], each["metadata"]["name"], *where, "--ignore-not-found", "--wait=false"
+                )
+            )
+
+    def patch(self, kind: str, name: str, patch: dict, back: dict | None = None) -> None:
+        where = [] if kind == "nicclusterpolicy" else ["-n", NAMESPACE]
+        self.kubectl("patch", kind, name, *where, "--type=merge", "-p", json.dumps(patch))
+        if back is not None:
+            self._undo.append(lambda: self.kubectl("patch", kind, name, *where, "--type=merge", "-p", json.dumps(back)))
+
+    def delete(self, kind: str, name: str, again: dict) -> None:
+        where = ["-n", again["metadata"]["namespace"]] if "namespace" in again["metadata"] else []
+        self.kubectl("delete", kind, name, *where)
+
+        def back() -> None:
+            self.cluster.lab.apply(again)
+            if kind == "nicclusterpolicy":
+                self._status(stack.status())
+
+        self._undo.append(back)
+
+
+def _settled(each: dict) -> bool:
+    status = each.get("status", {})
+    if each["metadata"]["generation"] != status.get("observedGeneration"):
+        return False
+    if each["kind"] == "Deployment":
+        return status.get("availableReplicas", 0) == each["spec"]["replicas"] == status.get("replicas")
+    wanted = status.get("desiredNumberScheduled", 0)
+    return wanted > 0 and status.get("numberAvailable", 0) == wanted == status.get("updatedNumberScheduled", 0)
+
+
+class Case(NamedTuple):
+    name: str
+    steps: tuple[Callable[[World], object], ...]
+    expected: tuple[Expected, ...]
+    """Check, component and nodes of the first findings, in order; nodes None: any."""
+    says: str = ""
+    """Words of the first finding."""
+
+    def met_by(self, seen: Verdict) -> bool:
+        found = seen.findings
+        if len(found) < len(self.expected):
+            return False
+        for (check, component, nodes), each in zip(self.expected, found, strict=False):
+            if (check, component) != (each.check, each.component) or (nodes is not None and nodes != each.nodes):
+                return False
+        roots = {each.id for each in found}
+        extra = [each for each in found[len(self.expected) :] if each.follows not in roots]
+        return not extra and (not self.says or self.says in found[0].message)
+
+
+def waiting(container: str, reason: str, message: str = "", *, last: dict | None = None, restarts: int = 5) -> dict:
+    return {
+        "containerStatuses": [
+            {
+                "name": container,
+                "ready": False,
+                "restartCount": restarts,
+                "image": "x",
+                "imageID": "",
+                "state": {"waiting": {"reason": reason, "message": message}},
+                "lastState": {"terminated": last} if last else {},
+            }
+        ]
+    }
+
+
+def crash(container: str, message: str = "", code: int = 1, reason: str = "Error") -> dict:
+    return waiting(container, "CrashLoopBackOff", last={"exitCode": code, "reason": reason, "message": message})
+
+
+DRIVER, PLUGIN, MULTUS = "state-OFED", "state-RDMA-device-plugin", "state-multus-cni"
+NFD, OPERATOR, POLICY = "node-feature-discovery", "network-operator", "nic-cluster-policy"
+EVERY = [node(number) for number in range(1, 21)]
+ONE = (node(3),)
+MOFED = "mofed-container"
+
+
+def event(world: World, message: str) -> None:
+    world.make(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "sandbox.1", "namespace": "default"},
+            "reason": "FailedCreatePodSandBox",
+            "type": "Warning",
+            "message": message,
+            "source": {"host": node(3)},
+            "involvedObject": {"kind": "Pod", "name": "job-0", "namespace": "default"},
+        }
+    )
+
+
+def sriov(world: World, status: dict, spec: dict | None = None) -> None:
+    world.make(
+        {
+            "apiVersion": "sriovnetwork.openshift.io/v1",
+            "kind": "SriovNetworkNodeState",
+            "metadata": {"name": node(3), "namespace": NAMESPACE},
+            "spec": spec or {},
+        }
+    )
+    world.kubectl(
+        "patch",
+        "sriovnetworknodestate",
+        node(3),
+        "-n",
+        NAMESPACE,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        json.dumps({"status": status}),
+    )
+
+
+def small_crd() -> dict:
+    """The policy's CRD, for a checkout without the operator's own."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "nicclusterpolicies.mellanox.com"},
+        "spec": {
+            "group": "mellanox.com",
+            "scope": "Cluster",
+            "names": {"kind": "NicClusterPolicy", "plural": "nicclusterpolicies", "singular": "nicclusterpolicy"},
+            "versions": [
+                {
+                    "name": "v1alpha1",
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }
+
+
+def of_stack(name: str) -> dict:
+    return next(each for each in stack.stack() if each["metadata"]["name"] == name)
+
+
+def step(method: str, *given: Any) -> Callable[[World], object]:
+    return lambda world: getattr(world, method)(*given)
+
+
+FAILED, DEGRADED, WAITS = "component-failed", "component-degraded", "mofed-wait"
+CASES: tuple[Case, ...] = (
+    # The policy's status
+    Case(
+        "policy: driver notReady and all is well",
+        (step("status", stack.status(state_OFED="notReady")),),
+        (("component-ok", DRIVER, ()),),
+        "all is well",
+    ),
+    Case(
+        "policy: precompiled tag missing (FM04)",
+        (
+            lambda world: world.status(
+                {
+                    **stack.status(),
+                    "state": "notReady",
+                    "appliedStates": [
+                        {
+                            "name": DRIVER,
+                            "state": "error",
+                            "message": "ForcePrecompiled is enabled and precompiled tag was not found: x",
+                        }
+                    ],
+                }
+            ),
+        ),
+        ((FAILED, DRIVER, ()),),
+        "precompiled tag was not found",
+    ),
+    Case(
+        "policy: stale state",
+        (step("status", stack.status(state_whereabouts_cni="ready")),),
+        (("version-drift", "state-whereabouts-cni", ()),),
+    ),
+    Case(
+        "FM08 policy of another name",
+        (step("make", {**stack.policy(), "metadata": {"name": "my-policy"}}),),
+        (("component-drift", POLICY, ()),),
+        "my-policy",
+    ),
+    Case(
+        "policy deleted, components left",
+        (step("delete", "nicclusterpolicy", "nic-cluster-policy", stack.policy()),),
+        (("component-unmanaged", "state-container-networking-plugins", ()), ("component-unmanaged", DRIVER, ())),
+    ),
+    # The driver
+    Case(
+        "FM01 driver crash-loops",
+        (
+            step("label", [node(3)], WAIT, "true"),
+            step("pod", DRIVER_DS, node(3), crash(MOFED, "Module ib_core is in use")),
+        ),
+        ((FAILED, DRIVER, ONE), (WAITS, DRIVER, ONE), (DEGRADED, PLUGIN, ONE)),
+        "the policy says ready",
+    ),
+    Case(
+        "FM03 no driver image",
+        (step("pod", DRIVER_DS, node(3), waiting(MOFED, "ImagePullBackOff", "manifest unknown")),),
+        ((FAILED, DRIVER, ONE),),
+        "no such image",
+    ),
+    Case(
+        "FM03 an OS without a driver",
+        (step("label", [node(3)], "feature.node.kubernetes.io/system-os_release.VERSION_ID", "24.04"),),
+        ((DEGRADED, DRIVER, ONE),),
+        "ubuntu 24.04",
+    ),
+    Case(
+        "driver runs and is not ready",
+        (
+            step(
+                "pod",
+                DRIVER_DS,
+                node(3),
+                {
+                    "containerStatuses": [
+                        {
+                            "name": MOFED,
+                            "ready": False,
+                            "started": True,
+                            "restartCount": 0,
+                            "image": "x",
+                            "imageID": "",
+                            "state": {"running": {}},
+                        }
+                    ]
+                },
+            ),
+        ),
+        ((DEGRADED, DRIVER, ONE),),
+    ),
+    # Labels
+    Case("FM05 one node lost its label", (step("label", [node(3)], NIC, None),), (("nfd-labels", NFD, ONE),)),
+    Case(
+        "FM05 no node has the label, NFD crash-loops",
+        (step("label", EVERY, NIC, None), *(step("pod", NFD_DS, node(n), crash("worker")) for n in (1, 2, 3))),
+        (
+            (FAILED, NFD, (node(1), node(2), node(3))),
+            ("nfd-labels", NFD, tuple(EVERY)),
+            ("component-no-nodes", DRIVER, ()),
+            ("component-no-nodes", PLUGIN, ()),
+        ),
+    ),
+    Case(
+        "FM06 stale mofed.wait",
+        (step("label", [node(3)], WAIT, "true"),),
+        ((WAITS, DRIVER, ONE), (DEGRADED, PLUGIN, ONE)),
+        "stale",
+    ),
+    Case(
+        "label mofed.wait missing",
+        (step("label", [node(3)], WAIT, None),),
+        ((WAITS, DRIVER, ONE), (DEGRADED, PLUGIN, ONE)),
+    ),
+    Case(
+        "node lacks the labels of OS and kernel",
+        (step("label", [node(3)], "feature.node.kubernetes.io/kernel-version.full", None),),
+        (("nfd-labels", NFD, ONE),),
+    ),
+    # The upgrade
+    Case(
+        "FM07 upgrade failed",
+        (
+            step("label", [node(3)], UPGRADE, "upgrade-failed"),
+            step("cordon", node(3)),
+            step("pod", DRIVER_DS, node(3), crash(MOFED)),
+        ),
+        ((FAILED, DRIVER, ONE), ("driver-upgrade", DRIVER, ONE)),
+    ),
+    Case(
+        "upgrade on its way is a note",
+        (step("label", [node(3)], UPGRADE, "drain-required"),),
+        (("driver-upgrade", DRIVER, ONE),),
+        "on its way",
+    ),
+    Case(
+        "a failed upgrade holds the slot",
+        (
+            step("label", [node(3)], UPGRADE, "upgrade-failed"),
+            step("label", [node(4), node(5)], UPGRADE, "upgrade-required"),
+        ),
+        (("driver-upgrade", DRIVER, ONE), ("driver-upgrade", DRIVER, (node(4), node(5)))),
+    ),
+    # Deployments
+    Case(
+        "FM09 a controller is down, the policy says ready",
+        (step("pod", "nv-ipam-controller", None, crash("nv-ipam-controller")),),
+        ((FAILED, "state-nv-ipam-cni", None),),
+        "the policy says ready",
+    ),
+    Case(
+        "nothing is there of what is asked for",
+        (
+            step(
+                "patch",
+                "nicclusterpolicy",
+                "nic-cluster-policy",
+                {
+                    "spec": {
+                        "ibKubernetes": {"image": "ib-kubernetes", "repository": stack.REPOSITORY, "version": stack.TAG}
+                    }
+                },
+                {"spec": {"ibKubernetes": None}},
+            ),
+        ),
+        ((FAILED, "state-ib-kubernetes", ()),),
+    ),
+    # Plugins
+    Case(
+        "FM10 the selectors match nothing on a node",
+        (step("resource", node(3), "0"),),
+        (("resource-missing", PLUGIN, ONE),),
+    ),
+    Case(
+        "FM11 exclusive namespace mode",
+        (step("pod", PLUGIN_DS, node(3), crash("rdma-shared-dp", "incorrect RDMA subsystem network namespace")),),
+        ((FAILED, PLUGIN, ONE),),
+        "exclusive",
+    ),
+    Case(
+        "plugin: a Secret or key is missing",
+        (
+            step(
+                "pod",
+                PLUGIN_DS,
+                node(3),
+                waiting("rdma-shared-dp", "CreateContainerConfigError", 'configmap "x" not there'),
+            ),
+        ),
+        ((FAILED, PLUGIN, ONE),),
+    ),
+    # Networks
+    Case(
+        "FM15 CNI plugin missing",
+        (lambda world: event(world, 'failed to find plugin "ipoib" in path [/opt/cni/bin]'),),
+        (("component-absent", "state-ipoib-cni", ONE),),
+    ),
+    Case(
+        "FM16 Multus unauthorized",
+        (lambda world: event(world, 'plugin type="multus" failed: error getting pod: Unauthorized'),),
+        ((DEGRADED, MULTUS, ONE),),
+    ),
+    Case(
+        "FM17 Multus out of memory",
+        (step("pod", MULTUS_DS, node(3), crash("kube-multus", code=137, reason="OOMKilled")),),
+        ((FAILED, MULTUS, ONE),),
+        "50Mi",
+    ),
+    Case(
+        "FM23 SR-IOV sync failed",
+        (
+            lambda world: sriov(
+                world, {"syncStatus": "Failed", "lastSyncError": "device detected when in lockdown mode"}
+            ),
+        ),
+        (("sriov-sync", "sriov-network-node-states", ONE),),
+        "locked down",
+    ),
+    # Drift
+    Case(
+        "an image that nobody asked for",
+        (
+            step(
+                "patch",
+                "nicclusterpolicy",
+                "nic-cluster-policy",
+                {"spec": {"secondaryNetwork": {"multus": {"version": "network-operator-v26.7.1"}}}},
+                {"spec": {"secondaryNetwork": {"multus": {"version": stack.TAG}}}},
+            ),
+        ),
+        (("component-drift", MULTUS, ()),),
+    ),
+    Case(
+        "multus restarts again and again",
+        (step("pod", MULTUS_DS, node(3), waiting("kube-multus", "RunContainerError")),),
+        ((FAILED, MULTUS, ONE),),
+    ),
+)
