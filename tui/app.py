@@ -10,35 +10,40 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui.screens.session import Session
-from tui.sources.base import NotYet
+from tui.sources.base import NoFleetYet, NotYet
+from tui.sources.once import Where, where
 from tui.theme import choose_theme
 from tui.widgets.ansi import ENTER, LEAVE, picture
 
 if TYPE_CHECKING:
     from tui.options import Options
-    from tui.sources.base import Source
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
 
 
 def run(options: Options) -> int:
     """Runs the screens until they are left; the exit code. Raises UserError for a source that nobody can mean."""
-    session = Session(NotYet(label_of(options)), choose_theme(os.environ), options.interval_s)
     before = {number: signal.signal(number, _end) for number in ENDING}
     try:
         _write(ENTER)
+        place = where(options)
+        session = Session(stand_in(options, place), choose_theme(os.environ), options.interval_s)
         _paint(session)
         from tui.sources.choose import choose
 
-        source = choose(options)
+        source = choose(options, place)
         session.take_source(source)
+        session.namespace = options.namespace
+        session.places.other_cluster = lambda name: choose(
+            options._replace(context=name, node=None, selector=None), "cluster"
+        )
         _first_reading(session, source)
         from tui.widgets.shell import run_shell
 
-        return run_shell(session, source)
+        return run_shell(session)
     except _Ended as ended:
         return ended.code
     finally:
@@ -47,8 +52,14 @@ def run(options: Options) -> int:
             signal.signal(number, handler)
 
 
-def label_of(options: Options) -> str:
+def stand_in(options: Options, place: Where) -> NotYet:
     """What the first frame waits for, before anybody was asked."""
+    if place in ("cluster", "perhaps"):
+        return NoFleetYet(f"cluster {options.context}" if options.context else "cluster")
+    return NotYet(label_of(options))
+
+
+def label_of(options: Options) -> str:
     if options.local:
         return "this host" if options.root == "/" else f"capture {options.root}"
     return (
@@ -68,7 +79,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
     raise _Ended(128 + number)
 
 
-def _first_reading(session: Session, source: Source) -> None:
+def _first_reading(session: Session, source: Any) -> None:
     """What the source can say at once, on the screen while Textual is imported."""
     first = getattr(source, "first", None)
     if first is not None:

@@ -27,10 +27,30 @@ class Key(NamedTuple):
     """9 is the last to leave a narrow footer."""
 
 
-LISTS = ("fabric", "findings", "processes", "benchmarks", "events")
+LISTS = ("fabric", "nodes", "findings", "processes", "benchmarks", "runs", "events", "choices")
+ONE_HOST_LISTS = tuple(name for name in LISTS if name != "nodes")
 
 KEYS: tuple[Key, ...] = (
-    Key("open", ("enter",), "enter", "open", "open what the cursor is on", ("fabric", "processes"), worth=8),
+    Key(
+        "open",
+        ("enter",),
+        "enter",
+        "open",
+        "open what the cursor is on",
+        ("fabric", "nodes", "processes", "runs"),
+        worth=8,
+    ),
+    Key("open", ("enter",), "enter", "choose", "take what the cursor is on", ("choices",), worth=9),
+    Key(
+        "unfold",
+        ("right", "l", "space"),
+        "space",
+        "ports",
+        "show the node's ports; again: hide them",
+        ("nodes",),
+        worth=7,
+    ),
+    Key("fold", ("left", "h"), "left h", "", "hide the node's ports", ("nodes",)),
     Key("open", ("enter",), "enter", "details", "all details of the benchmark", ("benchmarks",), worth=6),
     Key("open", ("enter",), "enter", "explain", "what the finding means and what to do next", ("findings",), worth=6),
     Key("back", ("escape",), "esc", "back", "leave, or clear the filter", (EVERYWHERE,), "back", 0),
@@ -42,7 +62,7 @@ KEYS: tuple[Key, ...] = (
         "b",
         "benchmark",
         "measure a port with a loopback RDMA run",
-        ("fabric", "port"),
+        ("fabric", "nodes", "port"),
         "benchmark",
         7,
     ),
@@ -55,7 +75,7 @@ KEYS: tuple[Key, ...] = (
         "e",
         "explain",
         "what the worst finding here means, and what to do next",
-        ("fabric", "port", "findings"),
+        ("fabric", "nodes", "port", "findings"),
         "explain",
         6,
     ),
@@ -74,11 +94,14 @@ KEYS: tuple[Key, ...] = (
     Key("up", ("up", "k"), "up k", "", "one row up", (EVERYWHERE,)),
     Key("down", ("down", "j"), "down j", "", "one row down", (EVERYWHERE,)),
     Key("page_up", ("pageup", "ctrl+b"), "pgup", "", "one screen up", (EVERYWHERE,)),
+    Key("page_down", ("pagedown", "ctrl+f"), "pgdn", "", "one screen down", ("nodes",)),
     Key("page_down", ("pagedown", "space", "ctrl+f"), "pgdn", "", "one screen down", (EVERYWHERE,)),
     Key("home", ("home", "g"), "home g", "", "first row", (EVERYWHERE,)),
     Key("end", ("end", "G"), "end G", "", "last row", (EVERYWHERE,)),
-    Key("right", ("right", "l"), "right l", "", "columns that have no room", LISTS),
-    Key("left", ("left", "h"), "left h", "", "columns back", LISTS),
+    Key("right", ("right", "l"), "right l", "", "columns that have no room", ONE_HOST_LISTS),
+    Key("left", ("left", "h"), "left h", "", "columns back", ONE_HOST_LISTS),
+    Key("right", ("]",), "]", "", "columns that have no room", ("nodes",)),
+    Key("left", ("[",), "[", "", "columns back", ("nodes",)),
     Key("sort_severity", ("S",), "S", "", "sort by severity, then by name", LISTS, "sort"),
 )
 

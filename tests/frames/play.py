@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from tests.frames.scripted import Scripted
+from tests.frames.scripted import START, Scripted
 from tui.screens.session import Session
 from tui.theme import Theme
 from tui.widgets.line import plain
@@ -18,10 +18,16 @@ time.tzset()
 
 
 async def played(
-    items: Iterable[Any], keys: Iterable[str] = (), size: tuple[int, int] = (80, 24), theme: Theme | None = None
+    items: Iterable[Any],
+    keys: Iterable[str] = (),
+    size: tuple[int, int] = (80, 24),
+    theme: Theme | None = None,
+    source: Any = None,
 ) -> Session:
-    """A session that has seen `items` and then `keys`."""
-    session = Session(Scripted(), theme or Theme(), spawn=asyncio.ensure_future)
+    """A session that has seen `items` and then `keys`; of one node, unless `source` is a cluster."""
+    session = Session(source or Scripted(), theme or Theme(), spawn=asyncio.ensure_future)
+    if session.cluster is not None:
+        session.store.clock = lambda: START
     session.resize(*size)
     for item in items:
         session.apply(item)

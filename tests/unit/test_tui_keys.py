@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 from tests.frames.play import text
 from tests.frames.scripted import Scripted, faulty, snapshot
 from tui.keys import EVERYWHERE, KEYS, action_of, commands, keys_of, step_interval
-from tui.screens.session import SCREENS, Session
+from tui.screens.registry import SCREENS
+from tui.screens.session import Session
 from tui.theme import Theme
 from tui.widgets.line import plain
 from tui.widgets.shell import Shell
@@ -24,7 +25,7 @@ class Played:
     def __init__(self, items: list) -> None:  # type: ignore[type-arg]
         self.source = Scripted(items)
         self.session = Session(self.source, Theme())
-        self.shell = Shell(self.session, self.source)
+        self.shell = Shell(self.session)
         self.files: dict[str, str] = {}
         self.copied: list[str] = []
         self.pilot: Pilot[int] = None  # type: ignore[assignment]

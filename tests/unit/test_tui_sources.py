@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tui.sources.agent import Agent
 from tui.sources.base import NotYet, Outage
 from tui.sources.choose import choose
 from tui.sources.local import Local
+from tui.sources.once import where
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 20.0
@@ -74,11 +76,14 @@ def test_a_folder_without_a_tree_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_was_asked_for_chooses_the_source(tree: MadeTree, tmp_path: Path) -> None:
-    assert isinstance(choose(Options(root=str(tree.path), local=True)), Local)
-    assert choose(Options(socket=str(tmp_path / "s"))).label == f"agent at {tmp_path / 's'}"
-    assert choose(Options(agent="https://gpu-1:9879")).label == "agent https://gpu-1:9879"
-    with pytest.raises(UserError):
-        choose(Options(kubeconfig="/x"))
+    def asked(options: Options) -> Any:
+        return choose(options, where(options))
+
+    assert isinstance(asked(Options(root=str(tree.path), local=True)), Local)
+    assert asked(Options(socket=str(tmp_path / "s"))).label == f"agent at {tmp_path / 's'}"
+    assert asked(Options(agent="https://gpu-1:9879")).label == "agent https://gpu-1:9879"
+    assert asked(Options(kubeconfig="/x")).label == "cluster"
+    assert asked(Options(context="prod")).label == "cluster prod"
 
 
 async def test_before_there_is_a_source_nothing_is_asked() -> None:

@@ -48,6 +48,9 @@ class Screen:
     def entered(self) -> None:
         """It is looked at from now on."""
 
+    def left(self) -> None:
+        """Another one is looked at."""
+
     def updated(self) -> None:
         """The store has something new; called only for the screen that is looked at."""
 
@@ -152,6 +155,5 @@ class ListScreen(Screen):
         if self.listing.faults_only:
             out.append((" faults only ", "banner"))
         if out:
-            hidden = len(self.listing.items) - len(self.listing.order)
-            out.append((f" {hidden} hidden, esc shows all", "dim"))
+            out.append((f" {self.listing.hidden:,} hidden, esc shows all", "dim"))
         return out

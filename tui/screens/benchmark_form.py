@@ -28,11 +28,11 @@ FIELDS = (
 )
 
 
-def open_form(session: Session) -> None:
+def open_form(session: Session, target: str = "") -> None:
     """Asks what to measure; the selected port is the default, and empty means every active port."""
     screen = session.screen
-    target = getattr(screen, "crumb", "") if screen.name == "port" else ""
-    if isinstance(screen, ListScreen) and screen.listing.selected is not None:
+    target = target or (getattr(screen, "crumb", "") if screen.name == "port" else "")
+    if not target and isinstance(screen, ListScreen) and screen.listing.selected is not None:
         row = screen.listing.selected
         target = place(row) if isinstance(row, Benchmark) and row.device else getattr(row, "name", "")
     fields = (Field("where", "port", target.split(" ")[0], "DEVICE or DEVICE/PORT; empty: every active port"), *FIELDS)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostics.errors import UserError
 from diagnostics.model import Benchmark
+from diagnostics.natural import natural
 from tui.screens.base import ListScreen
 from tui.screens.benchmark_detail import detail_lines
 from tui.screens.overlays import Pager
-from tui.store import natural
 from tui.theme import VERDICT_ROLE, Theme
 from tui.widgets.grid import Cell, Column, Grid
 from tui.widgets.line import BLANK, Line, Span, clean, fit, wrap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diagnostics.model import NodeSnapshot
+from tui.fleet_view import FleetView
 from tui.store import Store
 from tui.widgets.line import Line, wrap
 from tui.widgets.values import clock
@@ -20,6 +21,30 @@ def waiting(store: Store, width: int) -> list[Line]:
     lines += _paragraph(store.outage.reason, width, 3)
     if store.outage.hint:
         lines += _paragraph(f"next  {store.outage.hint}", width, 3)
+    return lines
+
+
+def waiting_fleet(view: FleetView, width: int) -> list[Line]:
+    """Before the first picture of a cluster."""
+    if view.outage is None:
+        return [(), *_paragraph(f"Asking {view.label} for its nodes.", width)]
+    lines = [(), *_paragraph(f"No answer from {view.label} since {clock(view.outage.since)}.", width, role="title")]
+    lines += _paragraph(view.outage.reason, width, 3)
+    if view.outage.hint:
+        lines += _paragraph(f"next  {view.outage.hint}", width, 3)
+    return [*lines, *_paragraph("or read this host:  rdmatop --local", width, 9)]
+
+
+def no_fleet(view: FleetView, width: int) -> list[Line]:
+    """A cluster of which no node is known: not yet, not allowed, or none that could carry an agent."""
+    fleet = view.fleet
+    if fleet is None or not fleet.complete:
+        return [(), *_paragraph(f"Reading the nodes of {view.label}.", width)]
+    lines: list[Line] = [(), *_paragraph(f"No node of {view.label} is known.", width, role="title")]
+    for notice in fleet.notices:
+        lines += _paragraph(f"{notice.source}: {notice.message}", width, 3)
+    if any(notice.state == "forbidden" for notice in fleet.notices):
+        lines += _paragraph("next  ask for the cluster role rdmatop-viewer, or choose another context:  :ctx", width, 3)
     return lines
 
 

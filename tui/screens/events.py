@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diagnostics.model import Event
+from diagnostics.natural import natural
 from tui.screens.base import ListScreen
-from tui.store import natural
 from tui.theme import Theme
 from tui.widgets.grid import Cell, Column, Grid
 from tui.widgets.line import BLANK, Line, clean, fit, wrap
@@ -106,12 +106,19 @@ class Events(ListScreen):
     def command(self) -> str:
         return "rdmatop get events"
 
+    @property
+    def nothing(self) -> str:
+        return "No event since this screen was opened: nothing appeared, vanished, changed its state or was reset."
+
     def entered(self) -> None:
         self._ask()
         self.updated()
 
     def updated(self) -> None:
         self._ask()
+        self._list()
+
+    def _list(self) -> None:
         self.listing.update([*self.session.store.events, *self._told])
 
     def _ask(self) -> None:
@@ -122,12 +129,11 @@ class Events(ListScreen):
     def _take(self, events: tuple[Event, ...]) -> None:
         if events != self._told:
             self._told = events
-            self.listing.update([*self.session.store.events, *events])
+            self._list()
 
     def body(self, width: int, height: int) -> list[Line]:
         if not self.listing.items:
-            text = "No event since this screen was opened: nothing appeared, vanished, changed its state or was reset."
-            return [BLANK, *(((" ", ""), (line, "")) for line in wrap(text, width - 2))]
+            return [BLANK, *(((" ", ""), (line, "")) for line in wrap(self.nothing, width - 2))]
         narrowed = self.narrowed()
         lines = self.grid.paint(self.session.theme, width, height - bool(narrowed))
         lines += [BLANK] * (height - bool(narrowed) - len(lines))

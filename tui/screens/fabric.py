@@ -8,10 +8,11 @@ from typing import Any
 
 from agent.readers.traffic import SUMS
 from diagnostics.model import Finding
+from diagnostics.natural import natural
 from tui.screens.base import ListScreen
 from tui.screens.columns import PORT_COLUMNS
 from tui.screens.empty import no_device, waiting
-from tui.store import PortRow, natural, row_health
+from tui.store import PortRow, row_health
 from tui.theme import Theme
 from tui.widgets.grid import Cell, Grid
 from tui.widgets.line import BLANK, Line, Span, fit
@@ -50,6 +51,7 @@ PORTS = Traits(
     severity=lambda row: row.severity,
     name=lambda row: natural(row.name),
     text=_text,
+    stable=True,
 )
 
 
@@ -94,9 +96,6 @@ class Fabric(ListScreen):
         row = self.listing.selected
         if row is not None:
             self.session.open_port(row.identity)
-
-    def do_back(self) -> None:
-        self.leave()
 
     def do_explain(self) -> None:
         found = self.worst()

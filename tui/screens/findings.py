@@ -105,6 +105,7 @@ class Findings(ListScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.traits = FINDINGS
         self.listing = Listing[Placed](FINDINGS)
         self.grid = Grid(COLUMNS, self.listing)
 
@@ -125,14 +126,14 @@ class Findings(ListScreen):
         if self.listing.faults_only:
             self.leave()
         else:
-            self.listing.traits = FINDINGS._replace(
+            self.listing.traits = self.traits._replace(
                 severity=lambda r: FINDING_ORDER[r.finding.severity], fault_from=FINDING_ORDER["warning"]
             )
             self.listing.toggle_faults()
             self.updated()
 
     def leave(self) -> bool:
-        self.listing.traits = FINDINGS
+        self.listing.traits = self.traits
         left = super().leave()
         self.updated()
         return left
@@ -167,6 +168,10 @@ class Findings(ListScreen):
                 f" {unread} counters and files could not be read." if unread else ""
             )
             return [BLANK, fit([(f" {self.session.theme.glyphs.ok} ", "ok"), (text, "")], width)]
+        return self.table(width, height)
+
+    def table(self, width: int, height: int) -> list[Line]:
+        """The list, and all about the finding under the cursor."""
         below = self._selected(width) if height >= 10 else []
         narrowed = self.narrowed()
         below = below[: height // 2]
@@ -175,6 +180,10 @@ class Findings(ListScreen):
         lines += [BLANK] * (table - len(lines))
         return [*lines, *([fit(narrowed, width)] if narrowed else []), *below]
 
+    def place(self, finding: Finding) -> str:
+        """Where the finding under the cursor is, in its detail."""
+        return where(finding)
+
     def _selected(self, width: int) -> list[Line]:
         row = self.listing.selected
         if row is None:
@@ -182,7 +191,7 @@ class Findings(ListScreen):
         theme, finding = self.session.theme, row.finding
         head: Line = (
             (f" {theme.glyphs.health(finding.severity)} {finding.check}", SEVERITY_ROLE[finding.severity]),
-            (f"  {where(finding)}", "title"),
+            (f"  {self.place(finding)}", "title"),
         )
         body: list[Line] = [((f"   {text}", ""),) for text in wrap(finding.message, width - 5)]
         return [head, *body, *detail(finding, self.session.store.time, width)]

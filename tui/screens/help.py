@@ -31,7 +31,10 @@ def help_lines(session: Session, width: int) -> list[Line]:
             out += [(), ((" Columns of a wider terminal", "title"), ("  right and left bring them in", "dim"))]
             out += [_row(c.title, c.what) for c in told]
     out += [(), ((" Everywhere", "title"),)]
-    out += [_row("1 2 5 6 7", "the screens"), *(_row(k.shown if k.action != "slower" else "<", k.help) for k in rest)]
+    out += [
+        _row(" ".join(e.digit for e in session.scope.entries), "the screens"),
+        *(_row(k.shown if k.action != "slower" else "<", k.help) for k in rest),
+    ]
     out += [_row("mouse", "click a row, a tab, a column's head or a key below; double click opens; the wheel scrolls")]
     out += [(), ((" Signs", "title"),)]
     glyphs = session.theme.glyphs

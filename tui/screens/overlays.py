@@ -102,16 +102,12 @@ class Prompt(Overlay):
         text: str,
         changed: Callable[[str], None],
         done: Callable[..., None],
-        words: Sequence[str] = (),
+        complete: Callable[[str], list[str]] | None = None,
     ) -> None:
-        """`done` gets the text, or None where it was given up; `words` are what tab completes."""
+        """`done` gets the text, or None where it was given up; `complete` gives the whole texts it may become."""
         super().__init__(session)
-        self.sign, self.changed, self.done, self.words = sign, changed, done, words
+        self.sign, self.changed, self.done, self.complete = sign, changed, done, complete
         self.edit = Edit(text)
-
-    def matches(self) -> list[str]:
-        word = self.edit.text.strip().lower()
-        return [w for w in self.words if w.startswith(word)]
 
     def press(self, key: str) -> None:
         if key == "enter":
@@ -119,19 +115,19 @@ class Prompt(Overlay):
             self.done(self.edit.text)
         elif key == "escape" or (key == "backspace" and not self.edit.text):
             self.close()
-            self.done("" if self.words else None)
-        elif key == "tab" and self.words:
-            self._complete()
+            self.done("" if self.complete else None)
+        elif key == "tab" and self.complete:
+            self._complete(self.complete(self.edit.text))
         elif self.edit.press(key):
             self.changed(self.edit.text)
 
-    def _complete(self) -> None:
-        found = self.matches()
+    def _complete(self, found: list[str]) -> None:
         if found:
             common = found[0]
             while not all(w.startswith(common) for w in found):
                 common = common[:-1]
             self.edit = Edit(common)
+            self.changed(common)
 
     def insert(self, text: str) -> None:
         self.edit.insert(text)
@@ -139,8 +135,8 @@ class Prompt(Overlay):
 
     def line(self, width: int) -> Line:
         spans = [(f" {self.sign}", "key"), *self.edit.spans()]
-        if self.words:
-            spans.append(("  " + "  ".join(self.matches()), "dim"))
+        if self.complete:
+            spans.append(("  " + "  ".join(word.rpartition(" ")[2] for word in self.complete(self.edit.text)), "dim"))
         return fit(spans, width)
 
 

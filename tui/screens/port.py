@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from diagnostics.model import Counter, Device, Port, Process, Series
+from tui.rings import RING_SECONDS
 from tui.screens.base import Screen
 from tui.screens.columns import pcie_text, role_of, state_word
 from tui.screens.empty import waiting
-from tui.store import RING_SECONDS, Identity, PortRow, row_health
+from tui.store import Identity, PortRow, row_health
 from tui.theme import SEVERITY_ROLE
 from tui.widgets.chart import chart
 from tui.widgets.line import BLANK, Line, Span, cells, clean, clip, fit, length, pad, spread
@@ -39,7 +40,8 @@ class PortScreen(Screen):
 
     @property
     def row(self) -> PortRow | None:
-        return self.session.store.rows.get(self.identity)
+        row: PortRow | None = self.session.store.rows.get(self.identity)
+        return row
 
     @property
     def device(self) -> str:

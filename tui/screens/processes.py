@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diagnostics.model import Process
+from diagnostics.natural import natural
 from tui.screens.base import ListScreen
 from tui.screens.empty import waiting
-from tui.store import natural
 from tui.theme import Theme
 from tui.widgets.grid import Cell, Column, Grid
 from tui.widgets.line import BLANK, Line, clean, fit, wrap
@@ -115,7 +115,9 @@ class Processes(ListScreen):
         self.updated()
 
     def updated(self) -> None:
-        self.listing.update(self.session.store.processes)
+        space = self.session.namespace
+        rows = self.session.store.processes
+        self.listing.update(row for row in rows if space is None or row.namespace == space)
 
     def do_open(self) -> None:
         row = self.listing.selected
@@ -130,7 +132,7 @@ class Processes(ListScreen):
         store = self.session.store
         if store.snapshot is None:
             return waiting(store, width)
-        if not store.processes:
+        if not self.listing.items:
             return [BLANK, *(((" ", ""), (text, "")) for text in wrap(self._none(), width - 2))]
         narrowed = self.narrowed()
         lines = self.grid.paint(self.session.theme, width, height - bool(narrowed))
@@ -142,4 +144,6 @@ class Processes(ListScreen):
         told = [e for e in (snapshot.errors if snapshot else ()) if "process" in e.source or "netlink" in e.source]
         if told:
             return f"Queue pairs could not be read: {told[0].message} {told[0].hint or ''}"
-        return f"No process holds a queue pair on {self.session.store.node}."
+        space = self.session.namespace
+        whose = f"No process of namespace {space}" if space is not None else "No process"
+        return f"{whose} holds a queue pair on {self.session.store.node}."

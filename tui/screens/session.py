@@ -6,66 +6,38 @@ that waits for a source goes through `spawn`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any
 
 from diagnostics.errors import EXIT_INTERRUPTED, EXIT_OK, UserError
 from diagnostics.model import Finding, NodeSnapshot
-from tui.keys import action_of, commands, keys_of, step_interval
+from diagnostics.timing import now
+from tui.keys import action_of, step_interval
 from tui.screens.base import ListScreen, Screen
-from tui.screens.fabric import Fabric
+from tui.screens.frame import Frame
 from tui.screens.overlays import FormOverlay, Overlay, Pager, Prompt
-from tui.sources.base import Outage, Source
-from tui.store import Identity, Store
+from tui.screens.places import Places
+from tui.screens.scope import FleetScope, HostScope, Scope
+from tui.sources.base import Outage
+from tui.store import Identity
 from tui.theme import Theme
-from tui.widgets.chrome import Tab, footer, head, tabs
-from tui.widgets.line import BLANK, Line, fit, plain, wrap
+from tui.widgets.line import Line, plain
 from tui.widgets.listing import Listing
 from tui.widgets.values import clock
-
-
-class Entry(NamedTuple):
-    """A screen that a digit opens; made when it is first looked at."""
-
-    digit: str
-    name: str
-    title: str
-    module: str
-    made: str
-    """The class in `module`."""
-    what: str
-
-
-SCREENS = (
-    Entry(
-        "1", "fabric", "Fabric", "tui.screens.fabric", "Fabric", "ports, rates, errors, congestion, the worst findings"
-    ),
-    Entry(
-        "2",
-        "findings",
-        "Findings",
-        "tui.screens.findings",
-        "Findings",
-        "what is wrong, worst first, causes before consequences",
-    ),
-    Entry("5", "processes", "Processes", "tui.screens.processes", "Processes", "who holds queue pairs"),
-    Entry("6", "benchmarks", "Benchmarks", "tui.screens.benchmarks", "Benchmarks", "measure, watch, compare"),
-    Entry("7", "events", "Events", "tui.screens.events", "Events", "what began, changed and ended"),
-)
 
 
 class Session:
     def __init__(
         self,
-        source: Source,
+        source: Any,
         theme: Theme,
         interval_s: float = 1.0,
         spawn: Callable[[Coroutine[Any, Any, None]], object] | None = None,
     ) -> None:
-        self.source = source
+        """`source` is one node's (tui.sources.base.Source), or a cluster's: one that has `fleet`."""
         self.theme = theme
         self.interval_s = interval_s
-        self.store = Store(source.label)
         self.spawn = spawn or _close
         self.changed: Callable[[], None] = lambda: None
         """The shell's wish to be told that something changed outside of a key."""
@@ -75,35 +47,98 @@ class Session:
         self.width, self.height = 80, 24
         self.overlay: Overlay | None = None
         self.message = ""
-        self._screens: dict[str, Screen] = {"fabric": Fabric(self)}
-        self.stack: list[Screen] = [self._screens["fabric"]]
-        self._tabs: list[tuple[int, int, str]] = []
-        self._keys: list[tuple[int, int, str]] = []
-        self._body_top = 0
-        self._fitted: dict[int, tuple[Line, int, Line]] = {}
-        self._made: dict[str, tuple[Any, Any]] = {}
-        self.screen.entered()
+        self.namespace: str | None = None
+        """What belongs to pods is narrowed to it; None: all."""
+        self.frame = Frame(self)
+        self.places: Places = Places(self)
+        self._top: Screen | None = None
+        self.take_source(source)
 
-    def take_source(self, source: Source) -> None:
-        """The source that was waited for."""
-        self.source = source
-        self.store.label = source.label
-        self.screen.entered()
+    def take_source(self, source: Any) -> None:
+        """The source to begin with; one that was waited for takes the place of its stand-in."""
+        self.scopes: list[Scope] = [FleetScope(self, source) if hasattr(source, "fleet") else HostScope(self, source)]
+        self.begin(self.scope)
+
+    def change_cluster(self, source: Any) -> None:
+        """Another cluster takes the place of everything."""
+        for scope in reversed(self.scopes):
+            self._end(scope)
+        self.namespace = None
+        self.take_source(source)
+        self.start(self.scope)
+        self.changed()
+
+    def begin(self, scope: Scope) -> None:
+        """Its first screen is looked at."""
+        home = scope.get(scope.home)
+        assert home is not None
+        scope.stack = [home]
+        self.enter()
+
+    def start(self, scope: Scope) -> None:
+        """Its source is followed from now on."""
+        scope.task = self.spawn(self.follow(scope))
+
+    def _end(self, scope: Scope) -> None:
+        for screen in scope.stack[-1:]:
+            screen.left()
+        if scope.task is not None:
+            scope.task.cancel()
+        self.spawn(scope.source.close())
 
     # what comes in
 
     @property
-    def screen(self) -> Screen:
-        return self.stack[-1]
+    def cluster(self) -> FleetScope | None:
+        first = self.scopes[0]
+        return first if isinstance(first, FleetScope) else None
 
-    def apply(self, item: NodeSnapshot | Outage) -> bool:
+    @property
+    def scope(self) -> Scope:
+        return self.scopes[-1]
+
+    @property
+    def screen(self) -> Screen:
+        return self.scope.stack[-1]
+
+    @property
+    def source(self) -> Any:
+        """Of what is looked at: the node's that is open, else the cluster's."""
+        return self.scope.source
+
+    @property
+    def store(self) -> Any:
+        return self.scope.store
+
+    def apply(self, item: Any) -> bool:
         """Takes what the source gave; true if the picture may have changed."""
+        return self.take(self.scope, item)
+
+    def take(self, scope: Scope, item: Any) -> bool:
+        """The same of a source whose screens need not be the ones that are looked at."""
         if isinstance(item, NodeSnapshot) and item.interval_s is not None:
             self.interval_s = item.interval_s
-        changed = self.store.apply(item)
-        if changed:
+        changed: bool = scope.store.apply(item)
+        if changed and scope is self.scope:
             self.screen.updated()
-        return changed
+        return changed and scope is self.scope
+
+    async def follow(self, scope: Scope) -> None:
+        """Source to store to picture; a source that fails is an outage, never the end of the screen."""
+        try:
+            async for item in scope.items():
+                if self.take(scope, item):
+                    self.changed()
+                if scope.pace_s:
+                    await asyncio.sleep(scope.pace_s)
+        except UserError as error:
+            self._lose(scope, error.message, error.hint)
+        except OSError as error:
+            self._lose(scope, str(error), "")
+
+    def _lose(self, scope: Scope, reason: str, hint: str) -> None:
+        if self.take(scope, Outage(reason, now(), hint)):
+            self.changed()
 
     def press(self, key: str) -> None:
         """A key: its character, or its name where it has none."""
@@ -135,48 +170,35 @@ class Session:
             method()
 
     def click(self, x: int, y: int, double: bool = False) -> None:
-        if self.overlay is not None:
-            return
-        if y == self.height - 1:
-            for start, end, key in self._keys:
-                if start <= x < end:
-                    self.press(key)
-        elif y == 1 and self._body_top == 2:
-            for start, end, digit in self._tabs:
-                if start <= x < end:
-                    self.go_digit(digit)
-        elif y >= self._body_top:
-            self.screen.click(x, y - self._body_top, double)
+        if self.overlay is None:
+            self.frame.click(x, y, double)
 
     def scroll(self, by: int) -> None:
         (self.overlay or self.screen).scroll(by)
 
     # where to
 
-    def _get(self, name: str) -> Screen | None:
-        if name not in self._screens:
-            entry = next((e for e in SCREENS if e.name == name), None)
-            if entry is None:
-                return None
-            from importlib import import_module
-
-            self._screens[name] = getattr(import_module(entry.module), entry.made)(self)
-        return self._screens[name]
+    def enter(self) -> None:
+        """Tells the screens which of them is looked at now."""
+        if self._top is not None and self._top is not self.screen:
+            self._top.left()
+        self._top = self.screen
+        self.screen.entered()
 
     def go(self, name: str) -> None:
-        screen = self._get(name)
+        screen = self.scope.get(name)
         if screen is not None:
-            self.stack = [screen]
-            screen.entered()
+            self.scope.stack = [screen]
+            self.enter()
 
     def go_digit(self, digit: str) -> None:
-        entry = next((e for e in SCREENS if e.digit == digit), None)
+        entry = next((e for e in self.scope.entries if e.digit == digit), None)
         if entry is not None:
             self.go(entry.name)
 
     def push(self, screen: Screen) -> None:
-        self.stack.append(screen)
-        screen.entered()
+        self.scope.stack.append(screen)
+        self.enter()
 
     def open_port(self, identity: Identity) -> None:
         from tui.screens.port import PortScreen
@@ -187,11 +209,30 @@ class Session:
         screen = self.screen
         if isinstance(screen, ListScreen) and screen.leave():
             return
-        if len(self.stack) > 1:
-            self.stack.pop()
-            self.screen.entered()
-        elif screen.name != "fabric":
-            self.go("fabric")
+        if len(self.scope.stack) > 1:
+            self.scope.stack.pop()
+            self.enter()
+        elif screen.name != self.scope.home:
+            self.go(self.scope.home)
+        elif len(self.scopes) > 1:
+            self.leave_node()
+
+    def open_node(self, name: str) -> HostScope | None:
+        """The screens of one node, over those of the cluster."""
+        if self.cluster is None:
+            return None
+        scope = HostScope(self, self.cluster.source.node(name), self.cluster.name)
+        self.scopes.append(scope)
+        self.begin(scope)
+        self.start(scope)
+        return scope
+
+    def leave_node(self) -> None:
+        """Back to the cluster's screens."""
+        if len(self.scopes) > 1:
+            self._end(self.scopes.pop())
+            self.interval_s = getattr(self.source, "interval_s", self.interval_s)
+            self.enter()
 
     # what every screen can do
 
@@ -252,20 +293,9 @@ class Session:
         self.overlay = Pager(self, "Help", lambda width: help_lines(self, width))
 
     def do_command(self) -> None:
-        table = commands([(e.name, e.what) for e in SCREENS])
-        self.overlay = Prompt(self, ":", "", lambda _text: None, self._run_command, [c.name for c in table])
+        from tui.screens.commands import prompt
 
-    def _run_command(self, text: str) -> None:
-        table = commands([(e.name, e.what) for e in SCREENS])
-        word = text.strip().lower()
-        found = [c for c in table if c.name == word] or [c for c in table if c.name.startswith(word)]
-        if not word:
-            return
-        if len(found) != 1:
-            names = ", ".join(c.name for c in found) or "help"
-            self.notice(f"{word}: no such command; try {names}" if not found else f"{word}: which one? {names}")
-            return
-        self.act(found[0].action)
+        self.overlay = prompt(self)
 
     def do_benchmark(self) -> None:
         from tui.screens.benchmark_form import open_form
@@ -317,71 +347,7 @@ class Session:
 
     def lines(self) -> list[Line]:
         """The whole picture: exactly `height` lines of `width` columns."""
-        width, height = self.width, self.height
-        top = [head(self.store, self.screen.crumb, self.interval_s, self.theme, width, self.screen.right)]
-        if height >= 16 and width >= 60:
-            line, self._tabs = self._kept("tabs", tabs, tuple(self._tab_items()), width)
-            top.append(line)
-        self._body_top = len(top)
-        bottom = self._bottom(width, height)
-        room = max(0, height - len(top) - len(bottom))
-        if self.overlay is not None and self.overlay.covers:
-            body = self.overlay.body(width, room)
-        else:
-            body = self.screen.body(width, room)
-        body = list(body[:room]) + [BLANK] * (room - len(body))
-        return [self._whole(y, line, width) for y, line in enumerate((top + body + bottom)[:height])]
-
-    def _whole(self, y: int, line: Line, width: int) -> Line:
-        """The line in exactly `width` columns; the same one as last time costs nothing."""
-        kept = self._fitted.get(y)
-        if kept is not None and kept[0] is line and kept[1] == width:
-            return kept[2]
-        whole = fit(line, width)
-        self._fitted[y] = (line, width, whole)
-        return whole
-
-    def _kept(self, name: str, make: Callable[[Any, int], Any], given: Any, width: int) -> Any:
-        """What `make` gave for the same input last time."""
-        kept = self._made.get(name)
-        if kept is None or kept[0] != (given, width):
-            kept = self._made[name] = ((given, width), make(given, width))
-        return kept[1]
-
-    def _bottom(self, width: int, height: int) -> list[Line]:
-        out = self._banners(width) if height > 3 else []
-        if self.message and height > 3:
-            text = wrap(self.message, width - 2)
-            out += [((f" {line}", "title"),) for line in text[:2]]
-        if self.overlay is not None and not self.overlay.covers:
-            return [*out, self.overlay.line(width)]
-        if height >= 8:
-            keys = self.overlay.keys if self.overlay is not None else keys_of(self.screen.name)
-            line, self._keys = self._kept("footer", footer, tuple(keys), width)
-            out.append(line)
-        else:
-            self._keys = []
-        return out
-
-    def _banners(self, width: int) -> list[Line]:
-        out: list[Line] = []
-        store = self.store
-        if store.paused is not None:
-            out.append(fit([(f" paused at {clock(store.paused)}, still collecting: Z goes on ", "banner")], width))
-        if store.outage is not None and store.snapshot is not None:
-            text = f"{self.theme.glyphs.warning} no data since {clock(store.outage.since)}: {store.outage.reason}"
-            out += [fit([(f" {line} ", "banner")], width) for line in wrap(text, width - 2)[:2]]
-        return out
-
-    def _tab_items(self) -> list[Tab]:
-        current = self.stack[0].name
-        return [Tab(e.digit, e.title, self._count(e.name), e.name == current) for e in SCREENS]
-
-    def _count(self, name: str) -> str:
-        if name == "findings" and self.store.snapshot is not None:
-            number = sum(not f.acknowledged for f in self.store.snapshot.findings)
-            return str(number) if number else ""
-        return ""
+        return self.frame.lines(self.width, self.height)
 
 
 def _write(name: str, text: str) -> None:

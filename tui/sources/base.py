@@ -46,6 +46,18 @@ class NotYet:
     async def close(self) -> None: ...
 
 
+class NoFleetYet(NotYet):
+    """Stands in for a cluster until there is one."""
+
+    interval_s = 1.0
+
+    async def fleet(self) -> AsyncIterator[Outage]:
+        return
+        yield
+
+    def watch_rows(self, _names: set[str]) -> None: ...
+
+
 class Source(Protocol):
     """A stream of snapshots and the things one may ask beside it.
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tui.options import DEFAULT_SOCKET, Options
-from tui.sources.base import Source
-from tui.sources.once import _can_open as can_open
-from tui.sources.once import needs_cluster
+from tui.sources.once import Where
 
 
-def choose(options: Options) -> Source:
-    """Raises UserError or Unreachable where the options name something that cannot be asked."""
-    if not options.local:
-        if options.agent is not None or options.socket is not None:
-            return _agent(options, options.socket)
-        if options.wants_cluster is not None:
-            raise needs_cluster(options.wants_cluster)
-        if can_open(DEFAULT_SOCKET):
-            return _agent(options, DEFAULT_SOCKET)
+def choose(options: Options, place: Where) -> Any:
+    """A node's Source, or a ClusterSource. Raises UserError or Unreachable for options that cannot be asked."""
+    if place in ("cluster", "perhaps"):
+        from tui.sources.cluster import ClusterSource
+
+        return ClusterSource(options, selector=options.selector)
+    if place in ("agent", "socket"):
+        from tui.sources.agent import Agent
+
+        path = options.socket if place == "agent" else DEFAULT_SOCKET
+        return Agent(options, None if options.agent is not None else path)
     from tui.sources.local import Local
 
     return Local(options)
-
-
-def _agent(options: Options, path: str | None) -> Source:
-    from tui.sources.agent import Agent
-
-    return Agent(options, None if options.agent is not None else path)

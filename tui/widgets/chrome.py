@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from tui.fleet_view import FleetView
 from tui.keys import Key
 from tui.store import Store
 from tui.theme import Theme
@@ -23,23 +24,41 @@ class Tab(NamedTuple):
 
 def tally(store: Store, theme: Theme, compact: bool) -> list[Span]:
     """`✓ 6  ▲ 1  ✗ 1  · 1`: only what there is."""
-    counts = store.tally()
+    return counted(store.tally(), theme, compact)
+
+
+def counted(counts: Mapping[str, int], theme: Theme, compact: bool) -> list[Span]:
+    """The numbers of `TALLY` with their glyphs."""
     out: list[Span] = []
     for name, role in TALLY:
         if not counts[name] or (compact and name in ("unknown", "spare") and len(out) > 1):
             continue
         glyph = theme.glyphs.health(name)
         glyph = "OK" if glyph == " " else glyph
-        out.append((f"{glyph} {counts[name]}", role))
+        out.append((f"{glyph} {counts[name]:,}", role))
         out.append((" " if compact else "  ", ""))
     return out
 
 
-def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: int, right: Sequence[Span] = ()) -> Line:
-    """` rdmatop  gpu-017 › mlx5_1/1      …      every 1 s   12:04:31`, shorter where there is less room."""
+def head(
+    store: Store,
+    crumb: str,
+    seconds: float | None,
+    theme: Theme,
+    width: int,
+    right: Sequence[Span] = (),
+    above: str = "",
+) -> Line:
+    """` rdmatop  gpu-017 › mlx5_1/1      …      every 1 s   12:04:31`, shorter where there is less room.
+
+    `above` is what the node was opened from.
+    """
     time = clock(store.time) if store.time else ""
     node = store.node or store.label
     place = f"{node} {theme.glyphs.arrow} {crumb}" if crumb else node
+    if above:
+        node = store.node or store.label.rpartition(" ")[2]
+        place = f"{node} {theme.glyphs.arrow} {crumb}" if crumb else node
     if width < 24:
         line = [*tally(store, theme, True)] or [(clip(place, width - 2), "title")]
         return fit([(" ", ""), *line], width)
@@ -47,10 +66,13 @@ def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: i
         ends = [*(right or tally(store, theme, True)), (f" {time[:5]} ", "")]
         begin = [(f" {crumb} ", "title")] if crumb else [(" rdmatop ", "title"), (place, "")]
         return spread(begin, ends, width)
-    left: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
     middle = list(right) if right else [(f"{len(store.rows)} ports  ", ""), *tally(store, theme, False)]
     ends = [*middle, (f"  {interval(seconds)}   {time} ", "")]
-    if store.node and not crumb:
+    whole = f"{above} {theme.glyphs.arrow} {place}"
+    if above and cells(whole) + 12 + length(ends if right else [*tally(store, theme, True), *ends[-1:]]) <= width:
+        place = whole
+    left: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
+    if store.node and not crumb and not above:
         for label in (store.label, "" if store.label == "this host" else store.label.split(" ")[0]):
             if length(left) + length(ends) + cells(label) + 4 <= width:
                 left.append((f"  {label}", "dim"))
@@ -58,6 +80,30 @@ def head(store: Store, crumb: str, seconds: float | None, theme: Theme, width: i
     if length(left) + length(ends) + 2 > width and not right:
         ends = [*tally(store, theme, True), *ends[-1:]]
     return spread(left, ends, width)
+
+
+def fleet_head(view: FleetView, name: str, crumb: str, seconds: float, theme: Theme, width: int) -> Line:
+    """` rdmatop  prod-h100 · 128 nodes · 1,024 ports   ✓ 1,017  ▲ 5  ✗ 2   every 1 s   12:04:31`; numbers of ports."""
+    place = f"{name} {theme.glyphs.arrow} {crumb}" if crumb else name
+    counts = view.tally()
+    few = counted(counts, theme, True)
+    if width < 24:
+        return fit([(" ", ""), *(few or [(clip(place, width - 2), "title")])], width)
+    time = clock(view.time)
+    if width < 60:
+        left = [(f" {crumb} ", "title")] if crumb else [(" rdmatop ", "title"), (name, "")]
+        return spread(left, [*few, (f" {time[:5]} ", "")], width)
+    begin: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
+    nodes = (f" {theme.glyphs.spare} {len(view.rows):,} node{'s' * (len(view.rows) != 1)}", "dim")
+    ports = (f" {theme.glyphs.spare} {sum(counts.values()):,} ports", "dim")
+    rate = (f"  {interval(seconds)} ", "")
+    end = (f"  {time} ", "")
+    for more, tail in (([nodes, ports], [rate, end]), ([nodes, ports], [end]), ([nodes], [end]), ([], [end])):
+        left = [*begin, *(more if view.fleet is not None and not crumb else [])]
+        right = [*counted(counts, theme, False), *tail]
+        if length(left) + length(right) + 1 <= width:
+            return spread(left, right, width)
+    return spread(begin, [*few, end], width)
 
 
 def tabs(items: Sequence[Tab], width: int) -> tuple[Line, list[tuple[int, int, str]]]:

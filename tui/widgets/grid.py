@@ -105,10 +105,16 @@ class Grid:
     """Paints a Listing as a table; lines of unchanged rows come from the last time."""
 
     def __init__(
-        self, columns: Sequence[Column], listing: Listing[Any], note: Callable[[Any, Any], Cell] | None = None
-    ):
+        self,
+        columns: Sequence[Column],
+        listing: Listing[Any],
+        note: Callable[[Any, Any], Cell] | None = None,
+        dress: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.columns = tuple(columns)
         self.listing = listing
+        self.dress = dress
+        """What cells are made of, from an item on the screen: with its age and its past; None: the item itself."""
         self.note = note
         """Spans that take the place of all columns behind the key columns (`gone since …`); empty: none."""
         self.first = 0
@@ -125,15 +131,16 @@ class Grid:
         if height <= 0:
             return []
         self.height = max(0, height - 1)
-        order, items = self.listing.order, self.listing.items
+        order = self.listing.order
         window = self.listing.window(self.height)
-        self._lay_out(theme, [items[order[index]] for index in window], width)
+        rows = [self.listing.get(order[index]) for index in window]
+        self._lay_out(theme, rows, width)
         lines = [self.head(theme, width)]
         old, self._lines = self._lines, {}
         cursor = self.listing.index if focused else -1
-        for index in window:
+        for index, item in zip(window, rows, strict=True):
             key = order[index]
-            row = items[key]
+            row = item if self.dress is None else self.dress(item)
             kept = old.get(key)
             line = kept[1] if kept is not None and kept[0] == row else self._row(row, theme, width)
             self._lines[key] = (row, line)
@@ -147,8 +154,8 @@ class Grid:
 
     def _lay_out(self, theme: Any, visible: Sequence[Any], width: int) -> None:
         """Key columns fit all rows; the others those on the screen, so that nothing on it is cut."""
-        if self._measured != self.listing.version:
-            self._measured = self.listing.version
+        if self._measured != self.listing.shape:
+            self._measured = self.listing.shape
             keys = measured([c for c in self.columns if c.frozen], self.listing.shown())
             self._sizes = measured(self.columns, ()) | keys
         self._sizes = measured(self.columns, visible, self._sizes)

@@ -24,9 +24,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from diagnostics.errors import EXIT_UNREACHABLE, UserError
-from diagnostics.timing import now
 from tui.screens.session import Session
-from tui.sources.base import Outage, Source
 from tui.theme import Look
 from tui.widgets.ansi import difference
 from tui.widgets.driver import LeanDriver
@@ -82,11 +80,10 @@ class Shell(App[int], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     CSS = "Page { overflow: hidden; }"
 
-    def __init__(self, session: Session, source: Source) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(driver_class=LeanDriver, ansi_color=True)
         self.animation_level = "none"
         self.session = session
-        self.source = source
         self.shown: list[Line] = []
         """What is on the terminal."""
         self._styles_of: dict[Look, Style] = {}
@@ -106,30 +103,19 @@ class Shell(App[int], inherit_bindings=False):
         loop = asyncio.get_running_loop()
         for number in SIGNALS if not self.is_headless else ():
             loop.add_signal_handler(number, self.exit, 128 + number)
-        self._spawn(self._follow())
+        self.session.start(self.session.scope)
 
     async def on_unmount(self) -> None:
         for task in self._tasks:
             task.cancel()
         with suppress(asyncio.TimeoutError, UserError, OSError):
-            await asyncio.wait_for(self.source.close(), CLOSE_S)
+            await asyncio.wait_for(self._close(), CLOSE_S)
+
+    async def _close(self) -> None:
+        for scope in reversed(self.session.scopes):
+            await scope.source.close()
 
     # the source's side
-
-    async def _follow(self) -> None:
-        """Source to store to picture; a source that fails is an outage, never the end of the screen."""
-        try:
-            async for item in self.source.snapshots():
-                if self.session.apply(item):
-                    self.repaint()
-        except UserError as error:
-            self._lose(error.message, error.hint)
-        except OSError as error:
-            self._lose(str(error), "")
-
-    def _lose(self, reason: str, hint: str) -> None:
-        self.session.apply(Outage(reason, now(), hint))
-        self.repaint()
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> object:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -205,9 +191,9 @@ class Shell(App[int], inherit_bindings=False):
         return style
 
 
-def run_shell(session: Session, source: Source) -> int:
+def run_shell(session: Session) -> int:
     """Runs until a key or a signal ends it; the exit code. The terminal is as before afterwards."""
     os.environ.pop("NO_COLOR", None)  # the theme has honoured it; Textual's filter would cost a pass over each line
-    shell = Shell(session, source)
+    shell = Shell(session)
     code = shell.run()
     return EXIT_UNREACHABLE if code is None else code

@@ -73,6 +73,15 @@ def duration(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+def age(seconds: float) -> str:
+    """In at most four characters: `2s`, `59s`, `6m`, `3h`, `12d`, `>3y`."""
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= unit:
+            number = int(seconds // unit)
+            return f"{number}{name}" if number < 1000 else ">3y"
+    return f"{max(0.0, seconds):.0f}s" if seconds < 59.5 else "59s"
+
+
 def epoch(rfc3339: str) -> float:
     """Seconds since 1970 of an RFC 3339 time in UTC; 0.0 where it is not one."""
     try:
