@@ -8,7 +8,6 @@ import msgspec
 
 from diagnostics.cluster.reflector import Meta
 
-
 NOTHING = msgspec.Raw(b"")
 """A union of Raw with None takes null alone, so what is absent is empty."""
 

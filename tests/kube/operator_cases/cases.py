@@ -308,6 +308,7 @@ def step(method: str, *given: Any) -> Callable[[World], object]:
 
 
 FAILED, DEGRADED, WAITS = "component-failed", "component-degraded", "mofed-wait"
+LEFT = ("state-container-networking-plugins", DRIVER, MULTUS, PLUGIN, "state-nv-ipam-cni")
 CASES: tuple[Case, ...] = (
     # The policy's status
     Case(
@@ -350,7 +351,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "policy deleted, components left",
         (step("delete", "nicclusterpolicy", "nic-cluster-policy", stack.policy()),),
-        (("component-unmanaged", "state-container-networking-plugins", ()), ("component-unmanaged", DRIVER, ())),
+        tuple(("component-unmanaged", name, ()) for name in LEFT),
     ),
     # The driver
     Case(
