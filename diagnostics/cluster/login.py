@@ -39,7 +39,8 @@ class Login:
         if not paths:
             if self._kubeconfig is not None or self._context is not None:
                 raise Unreachable(
-                    f"no kubeconfig at {self._kubeconfig or default_path()}", "name one that exists: --kubeconfig FILE"
+                    f"no usable kubeconfig: nothing at {self._kubeconfig or default_path()}",
+                    "name one that exists: --kubeconfig FILE",
                 )
             return self._in_pod(made)
         merged = ":".join(paths)

@@ -67,7 +67,7 @@ def test_help_lists_every_command() -> None:
         (["get", "workloads"], 3, "needs a cluster"),
         (["get", "nodes", "-l", "a=b"], 3, "no cluster: no kubeconfig"),
         (["get", "ports", "-A"], 3, "run with --local"),
-        (["get", "ports", "--kubeconfig", "/x"], 3, "no kubeconfig at /x"),
+        (["get", "ports", "--kubeconfig", "/x"], 3, "nothing at /x"),
         (["bench", "pair", "a", "b"], 3, "needs a cluster"),
         (["bench", "lopback"], 2, "did you mean loopback?"),
         (["bench", "loopback", "--size", "3G"], 2, "not a size"),
