@@ -5,6 +5,7 @@ With RDMATOP_CLUSTER=NAME the tests use the cluster NAME of `python -m tests.lab
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -125,6 +126,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeCluster]:
     if running := os.environ.get("RDMATOP_CLUSTER"):
         yield NodeCluster(running, images=(build.ARCHIVE,))
         return
+    turn = (places.lab_dir() / "kube-nodes.lock").open("w")
+    # one at a time on a machine: four emulated processors on two real ones are Ready late, or never
+    fcntl.flock(turn, fcntl.LOCK_EX)
     cluster = NodeCluster(f"rdmatop-nodes-{os.getpid()}", tmp_path_factory.mktemp("nodes"), images=image())
     try:
         cluster.up(len(NAMES))
@@ -133,6 +137,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeCluster]:
         without(str(error))
     finally:
         cluster.down()
+        turn.close()
 
 
 def image() -> tuple[Path, ...]:
@@ -150,5 +155,5 @@ def agents(lab: NodeCluster) -> Agents:
     lab.kubectl("apply", "-f", str(MANIFEST))
     cluster = Agents(lab)
     for node in NAMES:
-        until(lambda node=node: cluster.is_ready(cluster.pod(node)), f"the agent on {node} is Ready", 240)
+        until(lambda node=node: cluster.is_ready(cluster.pod(node)), f"the agent on {node} is Ready", 480)
     return cluster
