@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -113,6 +113,8 @@ class Monitor:
         self.missed = 0
         self.sampled_at = time.monotonic()
         """Monotonic seconds of the latest sample, or of the start."""
+        self.broken: str | None = None
+        """Why nothing new will ever come; only a new process helps then."""
         self.benchmarks: Loopbacks | None = (
             benchmarks(self.read) if benchmarks else self._benchmarks_of(verbs, earlier, on_result)
         )
@@ -196,7 +198,7 @@ class Monitor:
         self._uevents = self._sampler.open_uevents()
         if self._uevents is not None:
             asyncio.get_running_loop().add_reader(self._uevents, self._notice_uevent)
-        self._tasks.append(asyncio.create_task(self._run(), name="monitor"))
+        self._begin(self._run(), "monitor")
 
     async def close(self) -> None:
         """Ends every subscription, benchmark and reading; waits only `CLOSE_S` for a reading that hangs."""
@@ -213,6 +215,18 @@ class Monitor:
             await _at_most(CLOSE_S, self._verbs.close())
         await _at_most(CLOSE_S, self._lane.run(self._sampler.close))
         self._lane.close()
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Neither task ends by itself: one that did is told, and /healthz has the agent started anew."""
+        if task.cancelled():
+            return
+        self.broken = f"the agent's {task.get_name()} task ended"
+        log.error("%s: no sample or inventory follows", self.broken, exc_info=task.exception())
 
     def _apply_interval(self) -> None:
         self._sampler.interval_s = self.interval_s
@@ -231,9 +245,9 @@ class Monitor:
         return Benchmarks(verbs, self.read, on_result, earlier=earlier)
 
     async def _run(self) -> None:
-        await self._lane.run(self._sampler.refresh)  # the verbs worker may take a second to start: it comes later
-        slow = asyncio.create_task(self._refresh_when_stale(), name="inventory")
-        self._tasks.append(slow)
+        # the verbs worker may take a second to start: it comes later
+        await self._try_refresh(self._lane.run(self._sampler.refresh))
+        self._begin(self._refresh_when_stale(), "inventory")
         await self._sample_when_due()
 
     # ---- fast loop
@@ -310,12 +324,18 @@ class Monitor:
     async def _refresh_when_stale(self) -> None:
         loop = asyncio.get_running_loop()
         if self._verbs is not None:
-            await self._refresh()
+            await self._try_refresh(self._refresh())
         while True:
             refreshed = loop.time()
             if await self._stale.sleep_until(refreshed + self._slow_s):
                 await asyncio.sleep(max(UEVENT_SETTLE_S, refreshed + UEVENT_MIN_S - loop.time()))
-            await self._refresh()
+            await self._try_refresh(self._refresh())
+
+    async def _try_refresh(self, refresh: Coroutine[Any, Any, None]) -> None:
+        try:
+            await refresh
+        except Exception:  # a bug in a reader must not end the inventories, nor the sampling that follows the first
+            log.exception("an inventory failed")
 
     async def _refresh(self) -> None:
         facts = await self._ask_verbs()

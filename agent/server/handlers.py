@@ -55,7 +55,10 @@ def answer(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, headers=_JSON_HEADERS)
 
 
-async def healthz(call: Call) -> web.Response:  # noqa: ARG001 - every handler gets the call
+async def healthz(call: Call) -> web.Response:
+    """Alive unless sampling has ended for good: a reading that hangs is nothing that a restart would heal."""
+    if call.monitor.broken is not None:
+        raise Refused(503, "broken", call.monitor.broken, "restart the agent; its log has the trace")
     return answer(_encode(Probe()))
 
 

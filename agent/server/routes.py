@@ -52,7 +52,7 @@ _SECONDS = Parameter("seconds", "integer", "how far back, 1 to 3600", default=60
 _SINCE = Parameter("since", "time", "events after this time, RFC 3339", example="2026-11-24T12:00:00Z")
 
 ROUTES = (
-    Route("GET", "/healthz", handlers.healthz, "Is the agent alive?", Probe, needs="none"),
+    Route("GET", "/healthz", handlers.healthz, "Is the agent alive?", Probe, needs="none", refusals=(503,)),
     Route("GET", "/readyz", handlers.readyz, "Is there a full and fresh sample?", Probe, needs="none", refusals=(503,)),
     Route("GET", "/v1/summary", handlers.summary, "The node in about 2 KiB", Summary, refusals=(503,)),
     Route(

@@ -122,6 +122,7 @@ class FakeSampler:
         self.ticks = self.refreshes = 0
         self.tick_times: list[float] = []
         self.hang_s, self.fail, self.closed = 0.0, False, False
+        self.fail_refresh = False
         self.history = FakeHistory()
         self.threads: set[str] = set()
 
@@ -130,6 +131,8 @@ class FakeSampler:
 
     def refresh(self) -> None:
         self.refreshes += 1
+        if self.fail_refresh:
+            raise RuntimeError("an inventory has a bug")
 
     def tick(self, counters: bool = True) -> None:
         self.threads.add(threading.current_thread().name)

@@ -93,6 +93,17 @@ async def test_a_reader_with_a_bug_does_not_end_the_sampling():
         assert isinstance(await asyncio.wait_for(anext(monitor.subscribe()), 1), NodeSnapshot)
 
 
+async def test_an_inventory_with_a_bug_ends_neither_the_sampling_nor_the_inventories():
+    sampler = FakeSampler()
+    sampler.fail_refresh = True
+    async with running(sampler, interval_s=0.2, slow_s=0.1) as monitor:
+        await asyncio.sleep(0.5)
+        assert sampler.refreshes >= 3
+        assert sampler.ticks >= 2
+        assert monitor.latest is not None
+        assert monitor.broken is None
+
+
 async def test_a_slow_subscriber_gets_the_latest_and_the_end():
     sampler = FakeSampler()
     async with running(sampler, interval_s=0.2) as monitor:

@@ -314,3 +314,16 @@ async def test_many_requests_on_one_connection(tmp_path):
             body += await asyncio.wait_for(reader.read(65536), 2)
         assert body.count(b"200 OK") == 50
         writer.close()
+
+
+@pytest.mark.parametrize("name", ["next_due", "time"])
+async def test_an_agent_whose_sampling_ended_is_not_alive(tmp_path, monkeypatch, name):
+    async with live_agent(tmp_path) as agent:
+        assert (await ask(agent, "/healthz")).status == 200
+        monkeypatch.setattr(f"agent.monitor.{name}", None)
+        await asyncio.sleep(0.5)
+        monkeypatch.undo()
+        answer = await ask(agent, "/healthz")
+        assert answer.status == 503
+        assert answer.json["error"]["code"] == "broken"
+        assert "monitor task ended" in answer.json["error"]["message"]
