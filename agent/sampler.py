@@ -6,6 +6,7 @@ vanishes keeps its row, marked gone, until it is back or a day has passed.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Literal
@@ -84,6 +85,7 @@ class Sampler:
         self._users = Users()
         self._addresses: int | None = None
         self._class_found = False
+        self._list_problem: Problem | None = None
 
     # The two loops
 
@@ -228,9 +230,9 @@ class Sampler:
     def _look_round(self) -> None:
         """Match what is watched with what is listed."""
         self.root.forget()
-        listed = self.root.find(CLASS)
-        self._class_found = listed is not None
-        names = (listed or [])[:DEVICES]
+        names = self._listed()
+        if names is None:
+            return
         fresh = [name for name in names if name not in self._watched]
         if fresh:
             allow_descriptors(DESCRIPTORS * (len(self._watched) + len(fresh)))
@@ -247,6 +249,20 @@ class Sampler:
             elif time.monotonic() - watched.gone_at > KEEP_GONE_S and watched.worker.idle():
                 watched.worker.close()
                 del self._watched[name]
+
+    def _listed(self) -> list[str] | None:
+        """The devices there are; None where that cannot be known now: then what is watched stays as it is."""
+        self._list_problem = None
+        try:
+            names = self.root.listed(CLASS)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                self._list_problem = problems.not_listed(error)
+                return None
+            names, self._class_found = [], False
+        else:
+            self._class_found = True
+        return names[:DEVICES]
 
     def _lose(self, watched: Watched) -> None:
         watched.condition = Condition(gone_since=now())
@@ -379,6 +395,8 @@ class Sampler:
             found.append(self._process_problem)
         found += problems.of_worker("host", self._host_worker, self._deadline_s)
         found += problems.of_worker("processes", self._process_worker, self._deadline_s)
-        if not self._watched:
+        if self._list_problem is not None:
+            found.append(self._list_problem)
+        elif not self._watched:
             found.append(problems.no_device(self.node, self.root, self._host, listed=self._class_found))
         return tuple(found)

@@ -6,7 +6,9 @@ there while a read hangs.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ from agent.readers.counters import Aer, Ethtool, Folder, Group, PortStatistics, 
 from agent.readers.files import Attributes, Failure, Vanished, error_name
 from agent.readers.identity import Identity, read_identity
 from agent.readers.netlink import Netlink
-from agent.readers.root import Root
+from agent.readers.root import GONE, Root
 from diagnostics.links import traffic_ceiling_gbps
 from diagnostics.model import CounterSource
 from diagnostics.timing import now
@@ -93,7 +95,11 @@ class DeviceReader:
                 return
 
     def exists(self) -> bool:
-        return self.root.is_dir(self.folder)
+        """False only where the kernel says that it is not there; no answer is no news."""
+        try:
+            return stat.S_ISDIR(os.stat(self.root.real(self.folder)).st_mode)
+        except OSError as error:
+            return error.errno not in GONE and error.errno != errno.ELOOP
 
     def inventory(self, verbs: Mapping[int, VerbsPortFacts], *, deep: bool, gids_changed: bool) -> None:
         """Who it is and what its ports are. `deep` also reads whole GID tables (where they may have changed) and

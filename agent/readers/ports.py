@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.readers.files import Attributes
-from agent.readers.root import Root, number
+from agent.readers.root import GONE, Root, number
 from diagnostics.links import Rate, parse_rate
 
 STATES = {0: "NOP", 1: "DOWN", 2: "INIT", 3: "ARMED", 4: "ACTIVE", 5: "ACTIVE_DEFER"}
@@ -50,8 +50,14 @@ def named(text: str | None, names: dict[int, str]) -> str | None:
 
 
 def port_numbers(root: Root, device: str) -> list[int]:
-    """The ports a device has, from 1."""
-    numbers = (number(name) for name in root.names(f"{device}/ports")[:PORTS])
+    """The ports a device has, from 1. Raises OSError where they are there and cannot be listed."""
+    try:
+        names = root.listed(f"{device}/ports")
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        names = []
+    numbers = (number(name) for name in names[:PORTS])
     return sorted(each for each in numbers if each is not None and each > 0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from agent.readers.device import CLASS
 from agent.readers.root import Root
 from agent.readers.watched import Watched
@@ -31,6 +33,16 @@ def of_worker(source: str, worker: Worker, patience_s: float) -> list[Problem]:
     if worker.error is not None:
         return [Problem(source=source, message=f"could not be read: {type(worker.error).__name__}: {worker.error}")]
     return []
+
+
+def not_listed(error: OSError) -> Problem:
+    """Which devices there are cannot be known now."""
+    hint = "run as root" if error.errno in (errno.EACCES, errno.EPERM) else "see the kernel log and `ulimit -n`"
+    return Problem(
+        source="devices",
+        message=f"/{CLASS} cannot be listed: {error.strerror}; devices that came or went since are not known",
+        hint=hint,
+    )
 
 
 def no_device(node: str, root: Root, host: Host, *, listed: bool) -> Problem:

@@ -152,9 +152,13 @@ class Root:
     def find(self, name: str) -> list[str] | None:
         """The same, but None where the folder is missing or cannot be listed."""
         try:
-            found = os.listdir(self.real(name))
+            return self.listed(name)
         except OSError:
             return None
+
+    def listed(self, name: str) -> list[str]:
+        """The same, for whom a missing folder is another thing than one that cannot be listed. Raises OSError."""
+        found = os.listdir(self.real(name))
         return sorted((entry for entry in found[:ENTRIES] if entry.isprintable()), key=natural)
 
     def is_dir(self, name: str) -> bool:

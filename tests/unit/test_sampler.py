@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -420,3 +421,44 @@ def test_a_reader_that_breaks_is_said_and_goes_on(sampler: Sampler, monkeypatch:
     assert [(e.source, "made to fail" in e.message) for e in found.errors] == [("devices/mlx5_0", True)]
     assert counter(found, "mlx5_1", "port_xmit_data").quality == "ok"
     assert look(sampler).errors == ()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_devices_that_cannot_be_listed_are_not_gone(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    look(sampler)
+    real = os.listdir
+
+    def refuses(path: str) -> list[str]:
+        if str(path).endswith(("/sys/class/infiniband", "/ports")):
+            raise OSError(code, os.strerror(code), path)
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refuses)
+        sampler.refresh()
+        found = look(sampler)
+    assert [each.gone_since for each in found.devices] == [None, None]
+    assert [(each.device, each.port) for each in found.ports] == [("mlx5_0", 1), ("mlx5_1", 1)]
+    assert counter(found, "mlx5_0", "port_xmit_data").quality == "ok"
+    assert [(each.source, os.strerror(code) in each.message) for each in found.errors] == [("devices", True)]
+    assert look(sampler).errors == ()
+    shutil.rmtree(sampler.root.path + "/sys/class/infiniband")
+    assert all(each.gone_since for each in look(sampler).devices)
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_a_device_that_is_gone(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(sampler)
+    real = os.stat
+
+    def refuses(path: object, **given: object) -> os.stat_result:
+        if str(path).endswith("infiniband/mlx5_0"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return real(path, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuses)
+        assert [each.gone_since for each in look(sampler).devices] == [None, None]
