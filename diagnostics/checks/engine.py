@@ -22,7 +22,7 @@ from diagnostics.checks.lifecycle import Lifecycle
 from diagnostics.checks.manifest import Manifest
 from diagnostics.checks.memory import LOSS_COUNTERS, Memory
 from diagnostics.checks.order import counts, health_of, linked, ordered
-from diagnostics.model import Event, Finding, Node, NodeSnapshot, Port
+from diagnostics.model import Event, Finding, Node, NodeSnapshot, Port, Problem
 from diagnostics.windows import Windows
 
 if TYPE_CHECKING:
@@ -92,16 +92,19 @@ class Judge:
             store_problem=self.store_problem,
             capabilities=self.capabilities,
         )
-        stepped = self._lifecycle.step(snapshot.node.node, self._raise_all(state), now, clock)
+        raised, crashed = self._raise_all(state)
+        stepped = self._lifecycle.step(snapshot.node.node, raised, now, clock, keep=crashed.keys())
         self._remember_runs(snapshot)
         findings = ordered(linked(stepped.standing, REGISTRY.__getitem__))
         if self._acknowledged_before:
             findings, more = self._acknowledge_again(findings, now)
             stepped.events.extend(more)
-        return _filled(snapshot, expected, findings), stepped.events
+        return _filled(_with_crashes(snapshot, crashed), expected, findings), stepped.events
 
-    def _raise_all(self, state: State) -> list[tuple[Check, Raised]]:
+    def _raise_all(self, state: State) -> tuple[list[tuple[Check, Raised]], dict[str, str]]:
+        """What was raised, and check -> why, of the checks that crashed."""
         raised: list[tuple[Check, Raised]] = []
+        crashed: dict[str, str] = {}
         self.unjudged = {}
         for check in self._checks:
             state.check_id = check.id
@@ -112,8 +115,9 @@ class Judge:
                     else:
                         raised.append((check, each))
             except Exception as error:  # noqa: BLE001  one broken check never hides the others
-                self.unjudged.setdefault(check.id, []).append(Unjudged("unknown", f"the check failed: {error!r}"))
-        return raised
+                crashed[check.id] = f"the check failed: {error!r}"
+                self.unjudged.setdefault(check.id, []).append(Unjudged("unknown", crashed[check.id]))
+        return raised, crashed
 
     def acknowledge(self, finding_id: str, now: float | None = None) -> Event | None:
         """A person has seen a finding; None for an id that does not stand."""
@@ -172,6 +176,21 @@ class Judge:
             return
         self.memory.restore(data["memory"])
         self._lifecycle.restore(data["findings"], REGISTRY.get, time.monotonic() if clock is None else clock)
+
+
+def _with_crashes(snapshot: NodeSnapshot, crashed: dict[str, str]) -> NodeSnapshot:
+    """Told beside the findings: without its check, a healthy answer is not known to be one."""
+    if not crashed:
+        return snapshot
+    told = tuple(
+        Problem(
+            source=f"check/{check}", message=why, hint="report it; what the check found before stands until it runs"
+        )
+        for check, why in crashed.items()
+    )
+    sources = {each.source for each in told}
+    others = tuple(each for each in snapshot.errors if each.source not in sources)
+    return msgspec.structs.replace(snapshot, errors=others + told)
 
 
 def _filled(

@@ -6,7 +6,7 @@ rises at once and falls only after the same hold. So it changes at most twice in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -51,8 +51,15 @@ class Lifecycle:
         self._episodes: dict[Key, int] = {}
         self._on_acknowledge = on_acknowledge
 
-    def step(self, node: str, raised: Iterable[tuple[Check, Raised]], now: float, clock: float) -> Stepped:
-        """Take in what the checks raised in one sample."""
+    def step(
+        self,
+        node: str,
+        raised: Iterable[tuple[Check, Raised]],
+        now: float,
+        clock: float,
+        keep: Collection[str] = (),
+    ) -> Stepped:
+        """Take in what the checks raised in one sample; `keep` are checks that could not say whether theirs is over."""
         events: list[Event] = []
         for check, each in raised:
             key = (check.id, each.device, each.port, each.key)
@@ -62,6 +69,9 @@ class Lifecycle:
                 events.append(_event(known.finding, "started", now))
             else:
                 self._go_on(known, check, each, now, clock, events)
+        for key, standing in self._standing.items() if keep else ():
+            if key[0] in keep:
+                standing.seen = clock
         for key in [key for key, each in self._standing.items() if clock - each.seen >= _hold(each)]:
             ended = self._standing.pop(key)
             events.append(_event(ended.finding, "ended", now))

@@ -256,6 +256,34 @@ def test_a_check_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> N
     assert "ZeroDivisionError" in judge.unjudged["link-slow"][0].reason
 
 
+def test_a_check_that_crashes_is_told_and_what_it_found_stands_until_it_runs_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge, node = Judge(), snapshot([down(port("mlx5_0")), port("mlx5_1"), port("mlx5_2")])
+    first, _ = judge.step(node, None, 0.0, 0.0)
+    assert [each.check for each in first.findings] == ["link-down"]
+    assert first.errors == ()
+    checks = judge._checks
+
+    def broken(state: State) -> list[Raised]:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(
+        judge, "_checks", [row._replace(judge=broken) if row.id == "link-down" else row for row in checks]
+    )
+    for second in range(1, 1000, 100):
+        told, events = judge.step(node, None, float(second), float(second))
+        assert [each.id for each in told.findings] == [first.findings[0].id]
+        assert [each.source for each in told.errors] == ["check/link-down"]
+        assert events == []
+    assert "broken" in told.errors[0].message
+    assert judge.step(told, None, 990.0, 990.0)[0].errors == told.errors, "once, however often it is judged"
+    monkeypatch.setattr(judge, "_checks", checks)
+    well = snapshot([port("mlx5_0"), port("mlx5_1"), port("mlx5_2")])
+    assert "link-down" in {each.check for each in judge.step(well, None, 995.0, 995.0)[0].findings}
+    assert "link-down" not in {each.check for each in judge.step(well, None, 1200.0, 1200.0)[0].findings}
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_no_snapshot_breaks_a_check(data: st.DataObject) -> None:
