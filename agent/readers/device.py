@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from agent.readers import gids, netdevs, pci, ports
 from agent.readers.counters import Aer, Ethtool, Folder, Group, PortStatistics, Selected, counter_names, has_counters
+from agent.readers.ethtool import LASTING
 from agent.readers.files import Attributes, Failure, Vanished, error_name
 from agent.readers.identity import Identity, read_identity
 from agent.readers.netlink import Netlink
@@ -138,6 +139,8 @@ class DeviceReader:
                 for group in self.groups:
                     self.doing = f"{'the device' if group.port is None else f'ports/{group.port}'}/{group.source}"
                     group.update(self._ceiling(group.port))
+                    if self.missing:
+                        self._note_found(group)
                     self.root.reads += 1
             self.doing = ""
         except Vanished:
@@ -346,22 +349,29 @@ class DeviceReader:
             return None
         return statistics if statistics.names else None
 
-    def _miss(self, number: int, what: str, reason: str) -> None:
+    def _miss(self, number: int, what: str, reason: str, *, lasting: bool = True) -> None:
         if self.root.live:
-            self.missing = {**self.missing, (number, what): Failure(reason, now(), True)}
+            self.missing = {**self.missing, (number, what): Failure(reason, now(), lasting)}
+
+    def _note_found(self, group: Group) -> None:
+        """What could not be read at first sight is no longer missing once it could."""
+        if group.source == "ethtool" and group.reader.names and not group.reader.failures:
+            self.missing = {
+                (number, what): failure
+                for (number, what), failure in self.missing.items()
+                if failure.lasting or number != group.port or not what.startswith("ethtool ")
+            }
 
     def _ethtool_group(self, number: int, netdev: str) -> list[Group]:
-        try:
-            reader = Ethtool(self.root, netdev)
-        except OSError as error:
-            self._miss(number, f"ethtool {netdev}", error_name(error))
-            return []
+        reader = Ethtool(self.root, netdev)
         try:
             reader.read()
         except OSError as error:
-            reader.close()
-            self._miss(number, f"ethtool {netdev}", error_name(error))
-            return []
+            lasting = error.errno in LASTING
+            self._miss(number, f"ethtool {netdev}", error_name(error), lasting=lasting)
+            if lasting:
+                reader.close()
+                return []
         return [Group(number, "ethtool", reader)]
 
     def _device_groups(self, old: Old) -> list[Group]:

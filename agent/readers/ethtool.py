@@ -11,9 +11,13 @@ import errno
 import operator
 import struct
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from agent.readers.files import MAX_VALUE
-from agent.readers.root import Root, clean
+from agent.readers.root import GONE, Root, clean
+
+if TYPE_CHECKING:
+    import socket
 
 SIOCETHTOOL = 0x8946
 GSTRINGS, GSTATS, GSSET_INFO = 0x1B, 0x1D, 0x37
@@ -23,6 +27,8 @@ NAME_BYTES = 32
 SPARE = 16384
 """Values the driver may add between being asked how many there are and being read: 128 channels have 40 each."""
 CAPTURE_BYTES = 1 << 20
+LASTING = GONE | {errno.EOPNOTSUPP, errno.EINVAL}
+"""The errors after which a netdev is not asked again: it has no statistics, or is another one the next time."""
 COUNTERS = 1024
 """Taken from one netdev."""
 
@@ -79,9 +85,8 @@ class LiveStatistics:
     """Asks the driver. Raises OSError: ENODEV when the netdev is gone, EOPNOTSUPP when it has no statistics."""
 
     def __init__(self, netdev: str) -> None:
-        import socket
-
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket: socket.socket | None = None
+        """Made with the first question: no descriptor left is a reason to ask later, as any other."""
         self._netdev = netdev.encode()[:15]
         self._count = -1
         self._pick: Pick | None = None
@@ -90,7 +95,8 @@ class LiveStatistics:
         self.names: tuple[str, ...] = ()
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def read(self) -> Sequence[int | None]:
         count = self._ask_count()
@@ -98,19 +104,23 @@ class LiveStatistics:
             self._lay_out(count)
         if self._pick is None:
             return ()
-        import fcntl
-
         self._buffer[0] = GSTATS | (count << 32)
-        fcntl.ioctl(self._socket, SIOCETHTOOL, self._request)
+        self._send(self._request)
         if self._buffer[0] >> 32 != count:
             self._count = -1
             raise OSError(errno.EAGAIN, "the driver changed its statistics meanwhile")
         return self._pick(self._buffer)
 
     def _ioctl(self, buffer: array.array[int]) -> None:
-        import fcntl
+        self._send(self._ifreq(buffer))
 
-        fcntl.ioctl(self._socket, SIOCETHTOOL, self._ifreq(buffer))
+    def _send(self, request: bytes) -> None:
+        import fcntl
+        import socket
+
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        fcntl.ioctl(self._socket, SIOCETHTOOL, request)
 
     def _ifreq(self, buffer: array.array[int]) -> bytes:
         return struct.pack("=16sQ16x", self._netdev, buffer.buffer_info()[0])

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent.readers.ethtool import CapturedStatistics
 from agent.sampler import Sampler
 from diagnostics.model import Counter, Device, NodeSnapshot, Port
 from tests.made_tree import MadeTree
@@ -238,7 +239,7 @@ def test_which_counters_a_snapshot_holds(sampler: Sampler) -> None:
 def test_ethtool_of_a_capture_and_what_it_adds_up_to(sampler: Sampler, made: MadeTree) -> None:
     made.write("sys/class/net/eth0/operstate", "up")
     made.write("sys/class/infiniband/mlx5_0/device/net/eth0/address", "aa")
-    stats = "NIC statistics:\n     rx_prio3_pause: {}\n     tx_global_pause: 4\n     rx3_packets: 9\n     rx_discards_phy: 0\n"  # noqa: E501  # noqa: E501
+    stats = "NIC statistics:\n     rx_prio3_pause: {}\n     tx_global_pause: 4\n     rx3_packets: 9\n     rx_discards_phy: 0\n"  # noqa: E501
     made.write("ethtool/eth0.txt", stats.format(10))
     sampler.refresh()
     found = look(sampler)
@@ -462,3 +463,28 @@ def test_a_folder_that_cannot_be_looked_at_is_not_a_device_that_is_gone(
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", refuses)
         assert [each.gone_since for each in look(sampler).devices] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("code", "asked_again"), [(errno.EAGAIN, True), (errno.EBUSY, True), (errno.EOPNOTSUPP, False)]
+)
+def test_statistics_that_fail_at_first_sight_are_asked_again_unless_there_are_none(
+    sampler: Sampler, made: MadeTree, monkeypatch: pytest.MonkeyPatch, code: int, asked_again: bool
+) -> None:
+    made.write("sys/class/net/eth0/operstate", "up")
+    made.write("sys/class/infiniband/mlx5_0/device/net/eth0/address", "aa")
+    made.write("ethtool/eth0.txt", "NIC statistics:\n     rx_discards_phy: 4\n")
+
+    def fails(_: CapturedStatistics) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CapturedStatistics, "read", fails)
+        sampler.refresh()
+        look(sampler)
+    groups = [group for group in sampler._watched["mlx5_0"].reader.groups if group.source == "ethtool"]
+    assert len(groups) == asked_again
+    for group in groups:
+        group._retry = (time.monotonic(), 1.5)
+    values = [each.value for each in look(sampler).counters if each.name == "rx_discards_phy"]
+    assert values == ([4] if asked_again else [])
