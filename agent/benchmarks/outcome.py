@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from agent.verbs.protocol import Result
+from diagnostics.checks.benchmarks import is_error
 from diagnostics.counters import spec_of
 from diagnostics.links import (
     JUDGED_BYTES,
@@ -16,7 +17,17 @@ from diagnostics.links import (
     data_gbps,
     expected_benchmark,
 )
-from diagnostics.model import Benchmark, BenchmarkState, BenchmarkVerdict, Counter, Device, Latency, NodeSnapshot, Port
+from diagnostics.model import (
+    Benchmark,
+    BenchmarkState,
+    BenchmarkVerdict,
+    Counter,
+    CounterSource,
+    Device,
+    Latency,
+    NodeSnapshot,
+    Port,
+)
 
 STATES: dict[str, BenchmarkState] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
 
@@ -24,6 +35,7 @@ STATES: dict[str, BenchmarkState] = {"done": "done", "cancelled": "cancelled", "
 def finish(item: Benchmark, result: Result, before: NodeSnapshot | None, after: NodeSnapshot | None) -> Benchmark:
     """The item with everything that the run gave, and judged."""
     low_p50_p99_high = result.latency_us
+    increases = moved(item, before, after)
     measured = replace(
         item,
         state=STATES.get(result.outcome, "failed"),
@@ -37,7 +49,7 @@ def finish(item: Benchmark, result: Result, before: NodeSnapshot | None, after: 
         else None,
         latency_by=result.latency_by,
         verified=result.verified,
-        counters=moved(item, before, after),
+        counters=_by_name(increases),
         cpu_percent=result.cpu_percent,
         memory=result.memory,
         qps=result.qps or item.qps,
@@ -46,10 +58,10 @@ def finish(item: Benchmark, result: Result, before: NodeSnapshot | None, after: 
         gid_index=result.gid_index if result.gid_index is not None else item.gid_index,
         gid=result.gid,
     )
-    return judge(measured, result, before or after)
+    return judge(measured, result, before or after, errors_moved(increases))
 
 
-def judge(item: Benchmark, result: Result, snapshot: NodeSnapshot | None) -> Benchmark:
+def judge(item: Benchmark, result: Result, snapshot: NodeSnapshot | None, errors: str = "") -> Benchmark:
     """Adds expectation, verdict and a sentence."""
     port, device = _of(item, snapshot)
     expectation = _expectation(item, port, device)
@@ -62,7 +74,7 @@ def judge(item: Benchmark, result: Result, snapshot: NodeSnapshot | None) -> Ben
     if result.outcome == "cancelled":
         return replace(item, verdict="unknown", reason="cancelled: what was measured until then")
     verdict = benchmark_verdict(item.bandwidth_gbps, item.expected_gbps)
-    return replace(item, verdict=verdict, reason=_reason(item, verdict, device) + errors_moved(item))
+    return replace(item, verdict=verdict, reason=_reason(item, verdict, device) + errors)
 
 
 def _expectation(item: Benchmark, port: Port | None, device: Device | None) -> tuple[float | None, str | None]:
@@ -115,20 +127,34 @@ def _unjudged(item: Benchmark, device: Device | None) -> str:
     return f"{item.qps} queue pairs cannot surely fill this link with messages of this size; use more --qps"
 
 
-def moved(item: Benchmark, before: NodeSnapshot | None, after: NodeSnapshot | None) -> dict[str, int] | None:
-    """Counter name -> raw increase during the run, of this port and its device; None without both readings."""
+Increases = dict[tuple[CounterSource, str], int]
+"""(source, name) -> raw increase: two sources may count under one name what is not the same."""
+
+
+def moved(item: Benchmark, before: NodeSnapshot | None, after: NodeSnapshot | None) -> Increases | None:
+    """What this port and its device counted during the run; None without both readings."""
     if before is None or after is None:
         return None
     old = {(row.source, row.name, row.port): row.value for row in _own(item, before.counters)}
-    increases: dict[str, int] = {}
+    increases: Increases = {}
     for row in _own(item, after.counters):
         earlier = old.get((row.source, row.name, row.port))
         if earlier is None or row.value is None:
             continue
         increase = _increase(row, earlier, row.value)
         if increase:
-            increases[row.name] = increase
+            increases[row.source, row.name] = increase
     return increases
+
+
+def _by_name(increases: Increases | None) -> dict[str, int] | None:
+    """As the wire has it; of two sources under one name the one that counted more."""
+    if increases is None:
+        return None
+    named: dict[str, int] = {}
+    for (_, name), count in increases.items():
+        named[name] = max(count, named.get(name, 0))
+    return named
 
 
 def _own(item: Benchmark, counters: Iterable[Counter]) -> Iterable[Counter]:
@@ -144,17 +170,11 @@ def _increase(row: Counter, earlier: int, later: int) -> int | None:
     return None
 
 
-def errors_moved(item: Benchmark) -> str:
+def errors_moved(increases: Increases | None) -> str:
     """`; error counters moved: symbol_error +3`, empty when the run was clean."""
-    if not item.counters:
-        return ""
-    bad = {name: count for name, count in item.counters.items() if _is_error(name)}
+    bad = {name: count for (source, name), count in (increases or {}).items() if is_error(name, source)}
     shown = ", ".join(f"{name} +{count}" for name, count in sorted(bad.items())[:6])
     return f"; error counters moved: {shown}" if shown else ""
-
-
-def _is_error(name: str) -> bool:
-    return any(spec_of(name, source).cls == "error" for source in ("counters", "hw_counters"))
 
 
 def _of(item: Benchmark, snapshot: NodeSnapshot | None) -> tuple[Port | None, Device | None]:

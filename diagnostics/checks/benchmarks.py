@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from typing import get_args
 
 from diagnostics.checks.base import (
     Judgement,
@@ -17,8 +19,8 @@ from diagnostics.checks.base import (
     registered,
     row_of,
 )
-from diagnostics.counters import find
-from diagnostics.model import Benchmark, Evidence, Severity
+from diagnostics.counters import spec_of
+from diagnostics.model import Benchmark, CounterSource, Evidence, Severity
 
 RATIO_SOURCE = "ngc_multinode_perf: 90 % of the rate; rdmatop warns under 90 %, fails under 80 %"
 BITS = {"rx_bits_phy", "rx_corrected_bits_phy"}
@@ -38,6 +40,19 @@ def key_of(benchmark: Benchmark) -> Key:
         benchmark.qps,
         benchmark.bidirectional,
     )
+
+
+@cache
+def is_error(name: str, source: CounterSource | None = None) -> bool:
+    """Whether a run during which this counter rose was not clean: the catalogue calls it an error, or a check of the
+    errors layer reads it. Without `source` (a result has names alone) any source's word counts."""
+    sources = (source,) if source is not None else get_args(CounterSource)
+    return name in _errors_layer() or any(spec_of(name, each).cls == "error" for each in sources)
+
+
+@cache
+def _errors_layer() -> frozenset[str]:
+    return frozenset(name for row in registered().values() if row.layer == "errors" for name in row.counters) - BITS
 
 
 def _latest(state: State) -> list[Benchmark]:
@@ -187,13 +202,8 @@ def benchmark_errors(state: State) -> Judgement:
     Next: run it again on an idle port; if the counters move again, they are the finding.
     """
     yield from _nothing(state)
-    judged = {name for row in registered().values() if row.layer == "errors" for name in row.counters} - BITS
     for benchmark in _latest(state):
-        moved = {
-            name: delta
-            for name, delta in (benchmark.counters or {}).items()
-            if delta > 0 and (name in judged or any(spec.cls == "error" for spec in find(name)))
-        }
+        moved = {name: delta for name, delta in (benchmark.counters or {}).items() if delta > 0 and is_error(name)}
         name = label(benchmark.device, benchmark.port)
         if benchmark.verified is False:
             yield Raised(

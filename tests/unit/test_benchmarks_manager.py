@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from agent.benchmarks import guard
+from agent.benchmarks import guard, outcome
 from agent.benchmarks.history import KEPT, History
 from agent.benchmarks.manager import Benchmarks
 from agent.verbs.client import VerbsClient
 from diagnostics.errors import Unreachable, UserError
-from diagnostics.model import Benchmark, BenchmarkRequest, Counter, Device, NodeSnapshot, Pcie, Port
+from diagnostics.model import Benchmark, BenchmarkRequest, Counter, CounterSource, Device, NodeSnapshot, Pcie, Port
 from diagnostics.model import Node as NodeLine
 from tests.lab.fakeverbs import environment
 from tests.lab.missing import without
@@ -147,6 +147,35 @@ async def test_error_counters_that_moved_are_named() -> None:
         (item,) = await end(made, await made.start(request()))
     assert item.counters == {"symbol_error": 7}
     assert "error counters moved: symbol_error +7" in (item.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "port", "dirty"),
+    [
+        ("counters", "symbol_error", 1, True),
+        ("ethtool", "rx_pcs_symbol_err_phy", 1, True),
+        ("pci", "aer_dev_fatal.TOTAL_ERR_FATAL", None, True),
+        ("hw_counters", "packet_seq_err", 1, True),
+        ("hw_counters", "rx_out_of_buffer", 1, True),
+        ("ethtool", "rx_out_of_buffer", 1, False),
+        ("ethtool", "rx_bits_phy", 1, False),
+        ("counters", "port_xmit_data", 1, False),
+    ],
+)
+def test_a_run_is_clean_only_if_no_source_counted_errors(
+    source: CounterSource, name: str, port: int | None, dirty: bool
+) -> None:
+    item = blank(Benchmark, node="n", device="mlx5_0", port=1)
+    before, after = (
+        blank(
+            NodeSnapshot,
+            counters=(blank(Counter, device="mlx5_0", port=port, name=name, source=source, value=value),),
+        )
+        for value in (3, 5)
+    )
+    increases = outcome.moved(item, before, after)
+    assert increases == {(source, name): 2}
+    assert outcome.errors_moved(increases) == (f"; error counters moved: {name} +2" if dirty else "")
 
 
 async def test_an_item_for_each_port_and_size_one_after_the_other() -> None:
