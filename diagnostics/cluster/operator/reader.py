@@ -143,6 +143,8 @@ class Reader:
     def _note(self, kind: str) -> None:
         """A kind that may be read nowhere is hidden; one of its namespaces is enough to hide what is there."""
         self.objects.unseen.pop(kind, None)
+        if kind in NAMESPACED and self._reflector("daemonsets").state != "current":
+            self.objects.unseen[kind] = Unseen("waiting", "not asked: where the stack is, is not known")
         for (name, namespace), each in self._reflectors.items():
             if name == kind and namespace != "*" and each.state != "current":
                 self.objects.unseen[kind] = Unseen(each.state, each.problem or "not asked yet")

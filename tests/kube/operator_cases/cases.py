@@ -467,13 +467,17 @@ CASES: tuple[Case, ...] = (
                 "nic-cluster-policy",
                 {
                     "spec": {
-                        "ibKubernetes": {"image": "ib-kubernetes", "repository": stack.REPOSITORY, "version": stack.TAG}
+                        "nicFeatureDiscovery": {
+                            "image": "nic-feature-discovery",
+                            "repository": stack.REPOSITORY,
+                            "version": stack.TAG,
+                        }
                     }
                 },
-                {"spec": {"ibKubernetes": None}},
+                {"spec": {"nicFeatureDiscovery": None}},
             ),
         ),
-        ((FAILED, "state-ib-kubernetes", ()),),
+        ((FAILED, "state-nic-feature-discovery", ()),),
     ),
     # Plugins
     Case(
