@@ -77,7 +77,7 @@ class Sampler:
         self._host_worker = Worker("rdmatop-host")
         self._process_worker = Worker("rdmatop-processes")
         self._processes: tuple[Process, ...] = ()
-        self._process_problem: Problem | None = None
+        self._process_problems: tuple[Problem, ...] = ()
         self._cpu: host.CpuTimes | None = None
         self.boot_id = host.read_boot_id(self.root)
         self.baseline = now()
@@ -202,28 +202,29 @@ class Sampler:
         self._host = host.read_host(self.root, buses, folders, percent)
 
     def _read_processes(self) -> None:
+        found: list[Process] = []
+        failed: list[Problem] = []
         try:
             netlink = Netlink()
-        except OSError:
-            self._processes = ()  # no RDMA in this kernel: no queue pairs either
+        except OSError as error:
+            if error.errno != errno.EPROTONOSUPPORT:  # no RDMA in this kernel: no queue pairs either
+                failed.append(problems.no_queue_pairs(None, error))
+            self._processes, self._process_problems = (), tuple(failed)
             return
-        found: list[Process] = []
-        problem = None
         try:
             for device in netlink.devices():
-                found += read_processes(
-                    self.root, netlink, device.number, self.node, device.name, self._users, self.resolve
-                )
+                try:
+                    found += read_processes(
+                        self.root, netlink, device.number, self.node, device.name, self._users, self.resolve
+                    )
+                except OSError as error:
+                    failed.append(problems.no_queue_pairs(device.name, error))
         except OSError as error:
-            problem = Problem(
-                source="processes",
-                message=f"the kernel does not list queue pairs: {error.strerror}",
-                hint="run as root in the host's network and PID namespaces",
-            )
+            failed.append(problems.no_queue_pairs(None, error))
         finally:
             netlink.close()
         found.sort(key=lambda each: (natural(each.device), each.port or 0, each.pid or 0, each.command or ""))
-        self._processes, self._process_problem = tuple(found), problem
+        self._processes, self._process_problems = tuple(found), tuple(failed)
 
     # Coming and going
 
@@ -391,8 +392,7 @@ class Sampler:
 
     def _errors(self) -> tuple[Problem, ...]:
         found = [problem for each in self._sorted() for problem in problems.of_device(each)]
-        if self._process_problem is not None:
-            found.append(self._process_problem)
+        found += self._process_problems
         found += problems.of_worker("host", self._host_worker, self._deadline_s)
         found += problems.of_worker("processes", self._process_worker, self._deadline_s)
         if self._list_problem is not None:

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from agent.readers.ethtool import CapturedStatistics
+from agent.readers.netlink import QueuePair, Rdma
 from agent.sampler import Sampler
 from diagnostics.model import Counter, Device, NodeSnapshot, Port
 from tests.made_tree import MadeTree
@@ -488,3 +489,50 @@ def test_statistics_that_fail_at_first_sight_are_asked_again_unless_there_are_no
         group._retry = (time.monotonic(), 1.5)
     values = [each.value for each in look(sampler).counters if each.name == "rx_discards_phy"]
     assert values == ([4] if asked_again else [])
+
+
+class FakeNetlink:
+    """Two devices; the first one's dump fails while `failing`."""
+
+    failing = True
+
+    def devices(self) -> list[Rdma]:
+        return [Rdma(0, "mlx5_0"), Rdma(1, "mlx5_1")]
+
+    def queue_pairs(self, device: int) -> list[QueuePair]:
+        if device == 0 and self.failing:
+            raise OSError(errno.EIO, "Input/output error")
+        return [QueuePair(1, 7, "RC", None, "nvme_rdma")]
+
+    def close(self) -> None: ...
+
+
+def test_one_device_whose_queue_pairs_cannot_be_listed_hides_no_other(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.sampler.Netlink", FakeNetlink)
+    look(sampler)
+    sampler._read_processes()
+    found = sampler.snapshot()
+    assert [each.device for each in found.processes] == ["mlx5_1"]
+    assert [(each.source, each.message) for each in found.errors] == [
+        ("processes", "the kernel does not list the queue pairs of mlx5_0: Input/output error")
+    ]
+    monkeypatch.setattr(FakeNetlink, "failing", False)
+    sampler._read_processes()
+    assert [each.device for each in sampler.snapshot().processes] == ["mlx5_0", "mlx5_1"]
+    assert sampler.snapshot().errors == ()
+
+
+def test_a_problem_of_before_does_not_outlive_the_kernels_rdma(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
+
+    look(sampler)
+    monkeypatch.setattr("agent.sampler.Netlink", FakeNetlink)
+    sampler._read_processes()
+    monkeypatch.setattr("agent.sampler.Netlink", absent)
+    sampler._read_processes()
+    assert (sampler.snapshot().processes, sampler.snapshot().errors) == ((), ())
