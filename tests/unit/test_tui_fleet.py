@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +36,7 @@ from tui.sources.base import NoFleetYet, Outage
 from tui.theme import Theme
 from tui.widgets.shell import Shell
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXTUAL = {**NAMES, "]": "right_square_bracket", "[": "left_square_bracket"}
 
 
@@ -365,3 +369,14 @@ def test_every_action_of_a_fleet_is_done_by_somebody() -> None:
             assert hasattr(session.screen, f"do_{key.action}") or hasattr(session, f"do_{key.action}"), (entry, key)
     assert {"unfold", "fold"} <= {key.action for key in KEYS}
     assert isinstance(ScriptedFleet().node("gpu-001"), Scripted)
+
+
+@pytest.mark.parametrize("stand_in", ["NotYet", "NoFleetYet"])
+def test_the_first_frame_needs_no_event_loop_and_no_client(stand_in: str) -> None:
+    code = (
+        "import sys; from tui.app import Session; from tui.sources import base; from tui.theme import Theme\n"
+        f"assert len(Session(base.{stand_in}('x'), Theme()).lines()) == 24\n"
+        "print([name for name in ('asyncio', 'textual', 'kubernetes', 'aiohttp') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from diagnostics.natural import natural
 from tui.fleet_view import Group, changes
 from tui.screens.base import ListScreen
 from tui.screens.empty import no_fleet, waiting_fleet
-from tui.screens.fleet_columns import SEVERITY_OF, Dressed, PortLine, columns, note_of
+from tui.screens.fleet_columns import Dressed, PortLine, columns, is_unwanted, note_of, severity
 from tui.theme import Theme
 from tui.widgets.grid import Cell, Grid
 from tui.widgets.line import BLANK, Line, clean, fit
@@ -41,7 +40,7 @@ def _text(row: FleetRow) -> str:
 
 NODES = Traits(
     identity=lambda row: row.name,
-    severity=lambda row: SEVERITY_OF[row.health],
+    severity=severity,
     name=lambda row: natural(row.name),
     text=_text,
     stable=True,
@@ -110,6 +109,8 @@ class Nodes(ListScreen):
 
     async def _tick(self) -> None:
         """Ages rise also while nothing comes."""
+        import asyncio  # 60 ms: not before the first frame
+
         try:
             while self._on_top:
                 await asyncio.sleep(AGES_S)
@@ -125,6 +126,8 @@ class Nodes(ListScreen):
 
     async def _tell(self) -> None:
         """Says which rows are on the screen, once that has settled."""
+        import asyncio
+
         cluster = self.session.cluster
         try:
             while cluster is not None and self._wanted != self._watched:
@@ -194,7 +197,7 @@ class Nodes(ListScreen):
         """A node of which nothing was ever known says why in place of figures."""
         if row.row.rates_from is not None or row.port is not None:
             return ()
-        health = row.row.health
+        health = "spare" if is_unwanted(row.row) else row.row.health
         word = "no agent" if row.row.agent.state != "running" else "no word yet"
         role = {"warning": "warning", "failed": "failed"}.get(health, "unknown")
         return ((f"{theme.glyphs.health(health)} {word}", role), (f"  {clean(row.row.note or '')}", ""))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RAILS = 16
 """Rails that get columns at most."""
+SEVERITY_OF = {"failed": 4, "warning": 3, "unknown": 2, "healthy": 1}
 BENCH_FINE = 90.0
 """Percent of what was expected: the budget of a benchmark that passes."""
 
@@ -63,6 +64,15 @@ def is_old(row: FleetRow) -> bool:
 def node_word(row: FleetRow) -> str:
     """`healthy`, `warning`, `failed`, `unknown`; `silent` where the agent is the only thing wrong."""
     return "silent" if row.missing and row.health != "failed" else row.health
+
+
+def is_unwanted(row: FleetRow) -> bool:
+    """Nobody asked for an agent there: no fault, and nothing to look at."""
+    return row.agent.state == "unwanted" and row.health == "unknown"
+
+
+def severity(row: FleetRow) -> int:
+    return 0 if is_unwanted(row) else SEVERITY_OF[row.health]
 
 
 def rate_text(row: FleetRow) -> str:
@@ -175,8 +185,6 @@ def _item(name: str) -> Callable[[FleetRow], float | None]:
     return lambda row: getattr(row.item, name)
 
 
-SEVERITY_OF = {"failed": 4, "warning": 3, "unknown": 2, "healthy": 1}
-
 NODE_COLUMNS: tuple[Column, ...] = (
     Column(
         "node",
@@ -197,7 +205,7 @@ NODE_COLUMNS: tuple[Column, ...] = (
         worth=9,
         least=5,
         letter="H",
-        value=lambda r: SEVERITY_OF[r.health],
+        value=severity,
         what="the worst finding; silent: its agent does not speak",
     ),
     Column(

@@ -6,7 +6,6 @@ that waits for a source goes through `spawn`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -125,6 +124,8 @@ class Session:
 
     async def follow(self, scope: Scope) -> None:
         """Source to store to picture; a source that fails is an outage, never the end of the screen."""
+        import asyncio  # 60 ms: not before the first frame
+
         try:
             async for item in scope.items():
                 if self.take(scope, item):
