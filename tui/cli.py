@@ -71,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except output.ReaderLeft as left:
+        _drop_stdout()
+        return left.code
     except BrokenPipeError:
         _drop_stdout()
         return EXIT_OK

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from diagnostics.checks import REGISTRY
 from diagnostics.errors import UserError
 from tui.commands import check
 from tui.options import add_common, options_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -139,3 +144,18 @@ def test_a_node_may_be_named(trees: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_another_node_needs_a_cluster(trees: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, made = report(capsys, "gpu-999", "--root", str(trees / "gcm-a100-hdr"))
     assert code == 3 and "gpu-999" in made["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_failed_verdict_fails_though_nobody_reads_it(tmp_path: Path, form: str) -> None:
+    """`rdmatop check | head -1`: the reader may have left before the first line."""
+    (tmp_path / "sys/class/infiniband").mkdir(parents=True)
+    wanted = tmp_path / "manifest.yaml"
+    wanted.write_text("devices: 9\n")
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "tui.cli", "check", "--root", str(tmp_path)]
+    with os.fdopen(write, "wb") as nobody:
+        words = [*command, "--manifest", str(wanted), "-o", form]
+        done = subprocess.run(words, cwd=ROOT, stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")

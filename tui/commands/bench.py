@@ -93,8 +93,10 @@ def run(found: argparse.Namespace, options: Options) -> int:
         raise
     errors = (*ran.errors, *(problem for item in ran.items if (problem := _problem(item)) is not None))
     output.say_problems(errors)
-    output.write(_text(found, ran.items, errors))
-    return exit_code(ran, found.strict)
+    code = exit_code(ran, found.strict)
+    with output.answering(code):
+        output.write(_text(found, ran.items, errors))
+    return code
 
 
 def _run(requests: tuple[BenchmarkRequest, ...], options: Options, progress: Progress) -> Ran:

@@ -93,7 +93,7 @@ def run(found: argparse.Namespace, options: Options) -> int:
 
 
 def _cluster(found: argparse.Namespace, source: ClusterOnce, options: Options) -> int:
-    """Every node of a cluster; with -w the exit code is that of the last judgement."""
+    """Every node of a cluster; -w goes on until an interrupt, whose exit code is 130."""
     from diagnostics.checks.report import report
     from tui.commands.check_cluster import judge_cluster, watch_cluster
 
@@ -108,8 +108,9 @@ def _cluster(found: argparse.Namespace, source: ClusterOnce, options: Options) -
     code = EXIT_OK
     for verdict in verdicts:
         whole = report(verdict.judged, verdict.time, strict=found.strict, errors=verdict.errors)
-        _say(found, whole, frame=frame, watching=found.watch)
         code = exit_code(whole, anything=any(each.snapshot.ports for each in verdict.judged))
+        with output.answering(code):
+            _say(found, whole, frame=frame, watching=found.watch)
     return code
 
 
@@ -212,7 +213,7 @@ def _read_kernel_log(judge: Judge) -> None:
 
 
 def _watch(found: argparse.Namespace, source: Once, options: Options, manifest: Manifest | None) -> int:
-    """Until an interrupt; the exit code is that of the last judgement."""
+    """Until an interrupt, whose exit code is 130."""
     from diagnostics.checks.report import of_agent
 
     judge: Judge | None = None
@@ -251,8 +252,10 @@ def _told(
     from diagnostics.checks.report import report
 
     whole = report([judged], judged.snapshot.time, strict=found.strict)
-    _say(found, whole, frame=frame, watching=watching)
-    return exit_code(whole, anything=bool(judged.snapshot.devices))
+    code = exit_code(whole, anything=bool(judged.snapshot.devices))
+    with output.answering(code):
+        _say(found, whole, frame=frame, watching=watching)
+    return code
 
 
 def _say(
@@ -286,7 +289,8 @@ def _unanswered(found: argparse.Namespace, error: Unreachable) -> int:
     if found.format in ("json", "yaml"):
         problem = Problem(source="check", message=error.message, hint=error.hint or None)
         whole = report([], now(), errors=[problem])
-        output.write(as_yaml(whole) if found.format == "yaml" else as_json(whole))
+        with output.answering(EXIT_UNREACHABLE):
+            output.write(as_yaml(whole) if found.format == "yaml" else as_json(whole))
     output.say(f"{error.message}\n  {error.hint}" if error.hint else error.message)
     return EXIT_UNREACHABLE
 

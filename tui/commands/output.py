@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from diagnostics.errors import UserError
 from diagnostics.model import Problem
@@ -24,6 +25,22 @@ def write(data: bytes | str) -> None:
         raise UserError(
             f"cannot write the output: {error.strerror}", "free some space, or write elsewhere", 3
         ) from error
+
+
+class ReaderLeft(Exception):
+    """Whoever read stdout has left when the answer, and so the exit code, was already known."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+@contextmanager
+def answering(code: int) -> Iterator[None]:
+    """Around the writing of an answer that ends with `code`: `| head` takes lines away, not the verdict."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderLeft(code) from error
 
 
 def say(text: str) -> None:
