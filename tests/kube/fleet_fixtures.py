@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kube.conftest import Cluster
 from tests.kube.real_agents import RealAgent
+
+if TYPE_CHECKING:
+    from tests.kube.conftest import Cluster
 
 TREES = {
     "gpu-0011": "gpud-h100-ndr",
@@ -22,7 +25,10 @@ COUNT = 20
 @pytest.fixture(scope="session")
 def twenty(cluster: Cluster) -> Cluster:
     """The cluster with its twenty nodes; the first four belong to the other tests of the folder."""
-    cluster.lab.nodes(COUNT - 4, first=5)
+    there = {item["metadata"]["name"] for item in cluster.get("nodes")["items"]}
+    for number in range(1, COUNT + 1):
+        if f"gpu-{number:04d}" not in there:
+            cluster.lab.nodes(1, first=number)
     return cluster
 
 

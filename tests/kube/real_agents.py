@@ -11,8 +11,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.kube.conftest import ROOT, Cluster
+if TYPE_CHECKING:
+    from tests.kube.conftest import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
 
 READY_S = 30.0
 
