@@ -8,7 +8,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from diagnostics.errors import Unreachable
+
 T = TypeVar("T")
+MOST = 64
+"""Jobs that wait; more of them wait for a reading that hangs."""
 _Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 
 
@@ -20,7 +24,9 @@ class Lane:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     async def run(self, call: Callable[[], T]) -> T:
-        """What `call` returns or raises, once those before it are done."""
+        """What `call` returns or raises, once those before it are done; raises Unreachable where too many wait."""
+        if self._jobs.qsize() >= MOST:
+            raise Unreachable(f"{MOST} readings wait already: one of them hangs", "see the agent's log")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put((loop, future, call))

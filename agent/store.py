@@ -8,8 +8,8 @@ made every `RETRY_S`; what was written meanwhile is then put on disk, as far as 
 
 from __future__ import annotations
 
+import logging
 import os
-import queue
 import sqlite3
 import threading
 import time
@@ -20,20 +20,22 @@ from typing import TypeVar
 
 import msgspec
 
+from agent.store_queue import Item, StoreQueue
 from agent.store_schema import MAX_BYTES, OLDEST_SHARE, StoreUnusable, open_database, prune, size_bytes
 from diagnostics.model import Benchmark, Event, Finding
 
 RETRY_S = 60.0
 """Between two tries to use a state directory that failed."""
 
-PENDING = 1000
-"""Writes that memory keeps while the disk cannot take them; the oldest go first."""
+NOTE_S = 24 * 3600.0
+"""How long a damaged file that was moved aside is told of."""
 
 EVENTS_IN_MEMORY = 2000
 BENCHMARKS_IN_MEMORY = 200
 
-Write = Callable[[sqlite3.Connection], None]
 Row = TypeVar("Row")
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -45,12 +47,10 @@ class Store:
         self._retry_s = retry_s
         self._next_try = 0.0
         self._database: sqlite3.Connection | None = None
-        self._pending: deque[tuple[Write, Future[None]]] = deque()
-        self._queue: queue.SimpleQueue[tuple[Write, Future[None]] | None] = queue.SimpleQueue()
+        self._queue = StoreQueue()
         self.problem: str | None = None
         """Why nothing is kept on disk now; None while all is well."""
-        self.lost = 0
-        """Writes that neither disk nor memory could keep."""
+        self._note: tuple[str, float] | None = None
         self._events: deque[Event] = deque(maxlen=EVENTS_IN_MEMORY)
         self._benchmarks: dict[str, Benchmark] = {}
         self._acknowledged: dict[str, str] = {}
@@ -59,6 +59,17 @@ class Store:
         self._open()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Writes that neither disk nor memory could keep."""
+        return self._queue.lost
+
+    @property
+    def note(self) -> str | None:
+        """What happened to the file within the last day, though all may be well now."""
+        told = self._note
+        return told[0] if told is not None and time.monotonic() - told[1] < NOTE_S else None
 
     # What is kept
 
@@ -109,10 +120,11 @@ class Store:
             return dict(self._acknowledged)
 
     def save_fact(self, name: str, body: bytes) -> Future[None]:
-        """Keep a named blob: the judge's memory, the baselines of a boot."""
+        """Keep a named blob: the judge's memory, the baselines of a boot. Cancelled where a newer value is kept."""
         with self._lock:
             self._facts[name] = body
-        return self._write(lambda database: _one(database, "REPLACE INTO facts VALUES(?, ?)", (name, body)))
+        row = (name, body)
+        return self._write(lambda database: _one(database, "REPLACE INTO facts VALUES(?, ?)", row), fact=name)
 
     def fact(self, name: str) -> bytes | None:
         with self._lock:
@@ -120,68 +132,51 @@ class Store:
 
     def close(self, timeout_s: float = 1.5) -> None:
         """Put on disk what is waiting, for at most `timeout_s` (the agent has 2 s to end)."""
-        self._queue.put(None)
+        self._queue.close()
         self._thread.join(timeout_s)
 
     # The writing thread
 
-    def _write(self, write: Write) -> Future[None]:
+    def _write(self, write: Callable[[sqlite3.Connection], None], fact: str | None = None) -> Future[None]:
         done: Future[None] = Future()
-        self._queue.put((write, done))
+        self._queue.put(Item(fact, write, done))
         return done
 
     def _run(self) -> None:
         while True:
-            try:
-                item = self._queue.get(timeout=self._retry_s if self._pending else None)
-            except queue.Empty:
-                item = ()  # type: ignore[assignment]
-            if item is None:
-                self._flush()
+            blocked = self._path is not None and self._database is None
+            self._queue.wait(blocked_s=max(0.0, self._next_try - time.monotonic()) if blocked else None)
+            closing = self._queue.closing
+            self._flush()
+            if closing:
                 if self._database is not None:
                     self._database.close()
                 return
-            if item:
-                self._keep(item)
-            self._flush()
-
-    def _keep(self, item: tuple[Write, Future[None]]) -> None:
-        self._pending.append(item)
-        while len(self._pending) > PENDING:
-            _, done = self._pending.popleft()
-            self.lost += 1
-            done.set_exception(StoreUnusable(self.problem or "the store is full"))
 
     def _flush(self) -> None:
         """Commit all that waits, as one transaction; leave it waiting where the disk refuses."""
-        if self._path is None:
-            self._settle()
+        if self._path is not None and self._database is None and not self._reopen():
             return
-        if self._database is None and not self._reopen():
-            return
-        assert self._database is not None
-        if not self._pending:
-            return
-        try:
-            self._commit(self._database)
-        except sqlite3.Error as error:
-            self._fail(error)
-            return
-        self.problem = None
-        self._settle()
+        items = self._queue.take()
+        if self._database is not None and items:
+            try:
+                self._commit(self._database, items)
+            except sqlite3.Error as error:
+                self._queue.put_back(items)
+                self._fail(error)
+                return
+            self.problem = None
+        for item in items:
+            item.done.set_result(None)
 
-    def _commit(self, database: sqlite3.Connection) -> None:
+    def _commit(self, database: sqlite3.Connection, items: list[Item]) -> None:
         """One transaction; where the file has reached its size limit the oldest go first."""
         with database:
             if size_bytes(database) > self._max_bytes * OLDEST_SHARE:
                 prune(database)
         with database:
-            for write, _ in self._pending:
-                write(database)
-
-    def _settle(self) -> None:
-        while self._pending:
-            self._pending.popleft()[1].set_result(None)
+            for item in items:
+                item.write(database)
 
     def _reopen(self) -> bool:
         if time.monotonic() >= self._next_try:
@@ -196,7 +191,10 @@ class Store:
         try:
             self._database, moved = open_database(self._path, self._max_bytes)
             self._load(self._database)
-            self.problem = moved
+            self.problem = None
+            if moved is not None:
+                log.warning("%s", moved)
+                self._note = moved, time.monotonic()
         except (OSError, sqlite3.Error, StoreUnusable) as error:
             self._fail(error)
 

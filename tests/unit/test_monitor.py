@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.encoding import UnknownSelection
+from agent.lane import MOST, Lane
 from agent.monitor import Monitor, percent_of_expected, shown
 from agent.schedule import Alarm, next_due
 from diagnostics.errors import Unreachable, UserError
@@ -270,3 +272,16 @@ async def test_why_there_are_no_verbs_is_said_until_there_are():
         await anext(subscription)
         assert monitor.latest.agent.verbs == "ib_uverbs is not loaded"
     assert verbs.closed
+
+
+async def test_readings_that_are_asked_for_while_one_hangs_do_not_pile_up():
+    lane = Lane("test")
+    goes_on = threading.Event()
+    waiting = [asyncio.create_task(lane.run(goes_on.wait)) for _ in range(200)]
+    await asyncio.sleep(0.1)
+    refused = [task for task in waiting if task.done()]
+    assert 200 - len(refused) <= MOST + 1
+    assert all(isinstance(task.exception(), Unreachable) for task in refused)
+    goes_on.set()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    lane.close()

@@ -8,13 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from agent.store import Store
-from agent.store_schema import VERSION
+from agent.store_schema import VERSION, StoreUnusable
 from diagnostics.model import Event
 
 
@@ -124,12 +125,16 @@ def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_damaged_file_is_moved_aside(tmp_path: Path) -> None:
+def test_a_damaged_file_is_moved_aside_and_told_of_for_a_day(tmp_path: Path, caplog, monkeypatch) -> None:
     (tmp_path / "rdmatop.sqlite").write_bytes(b"this is no database" * 1000)
     store = Store(str(tmp_path))
-    assert "damaged" in (store.problem or "")
+    assert store.problem is None
     store.add_events([event(1)]).result(5)
+    assert "damaged" in (store.note or "")
+    assert str(tmp_path / "rdmatop.sqlite.damaged") in caplog.text
     store.close()
+    monkeypatch.setattr("agent.store.NOTE_S", 0.0)
+    assert store.note is None
     assert (tmp_path / "rdmatop.sqlite.damaged").read_bytes().startswith(b"this is no")
     assert numbers(Store(str(tmp_path))) == [1]
 
@@ -144,7 +149,7 @@ def test_pages_damaged_in_the_middle_do_not_end_the_agent(tmp_path: Path) -> Non
         body[place : place + 64] = os.urandom(64)
     path.write_bytes(body)
     again = Store(str(tmp_path))
-    assert "damaged" in (again.problem or "")
+    assert "damaged" in (again.note or "")
     again.add_events([event(1)]).result(5)
     assert numbers(again)[-1] == 1
     again.close()
@@ -189,6 +194,44 @@ def test_memory_is_bounded_while_the_disk_refuses(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "file" / "state"))
     futures = [store.add_events([event(number)]) for number in range(1500)]
     wait_until(lambda: store.lost == 500)
-    with pytest.raises(Exception, match="Not a directory"):
+    with pytest.raises(StoreUnusable, match="no more"):
         futures[0].result(1)
     store.close()
+
+
+def test_memory_is_bounded_while_the_disk_hangs(tmp_path: Path, monkeypatch) -> None:
+    store = Store(str(tmp_path))
+    hangs, goes_on = threading.Event(), threading.Event()
+    commit = store._commit
+
+    def slow(*given) -> None:
+        hangs.set()
+        assert goes_on.wait(20)
+        commit(*given)
+
+    monkeypatch.setattr(store, "_commit", slow)
+    store.add_events([event(0)])
+    assert hangs.wait(5)
+    for number in range(5000):
+        store.save_fact("judge", str(number).encode())
+    futures = [store.add_events([event(number)]) for number in range(1500)]
+    assert store.lost == 501
+    goes_on.set()
+    futures[-1].result(10)
+    kept = store.save_fact("judge", b"last")
+    kept.result(10)
+    store.close()
+    assert Store(str(tmp_path)).fact("judge") == b"last"
+
+
+def test_of_a_fact_that_waits_the_newest_value_is_kept(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), retry_s=0.05)
+    other = sqlite3.connect(tmp_path / "rdmatop.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store.add_events([event(1)])
+    futures = [store.save_fact("judge", str(number).encode()) for number in range(5000)]
+    other.execute("ROLLBACK")
+    futures[-1].result(10)
+    assert store.lost == 0
+    store.close()
+    assert Store(str(tmp_path)).fact("judge") == b"4999"
