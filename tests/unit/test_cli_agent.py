@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from tui import cli
 from tui.options import Options
 from tui.sources.once import Wanted
 from tui.sources.once_agent import AgentOnce
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def over_socket(agent: Any, **given: Any) -> AgentOnce:
@@ -122,6 +127,48 @@ async def test_an_interrupt_cancels_on_the_agent(tmp_path: Path, monkeypatch: py
         assert agent.monitor.benchmarks.all()[0].state == "cancelled"
     assert ran.interrupted
     assert [item.state for item in ran.items] == ["cancelled"]
+
+
+async def test_an_interrupt_before_the_agent_answers_leaves_nothing_running(tmp_path: Path) -> None:
+    async with live_agent(tmp_path) as agent:
+        rows, slow = agent.monitor.benchmarks, asyncio.Event()
+        start = rows.start
+
+        async def start_slowly(request: BenchmarkRequest) -> tuple[Benchmark, ...]:
+            slow.set()
+            await asyncio.sleep(1.0)
+            return await start(request)
+
+        rows.start = start_slowly
+        command = [sys.executable, "-m", "tui.cli", "bench", "loopback", "--socket", agent.socket, "-o", "json"]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--request-timeout", "0.5s", cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        await asyncio.wait_for(slow.wait(), 20)
+        process.send_signal(signal.SIGINT)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130
+        assert [row.state for row in rows.all()] == ["cancelled"]
+    assert [item["state"] for item in msgspec.json.decode(out)["items"]] == ["cancelled"]
+
+
+async def test_whoever_leaves_takes_the_benchmark_along(tmp_path: Path) -> None:
+    def left(_: Benchmark) -> None:
+        raise BrokenPipeError
+
+    async with live_agent(tmp_path) as agent:
+        changing = asyncio.create_task(run_soon(agent))
+        with pytest.raises(BrokenPipeError):
+            await asyncio.to_thread(over_socket(agent).run_benchmarks, (BenchmarkRequest(),), left)
+        await changing
+        assert agent.monitor.benchmarks.all()[0].state == "cancelled"
+
+
+async def run_soon(agent: Any) -> None:
+    rows = agent.monitor.benchmarks
+    while not rows.rows:  # noqa: ASYNC110  the fake tells nobody
+        await asyncio.sleep(0.05)
+    rows.rows = [msgspec.structs.replace(row, state="running") for row in rows.rows]
 
 
 @pytest.mark.parametrize(

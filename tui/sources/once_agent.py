@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
@@ -22,6 +23,8 @@ MOST_BYTES = 64 << 20
 """An answer longer than this is not an agent's: a snapshot of 16 HCAs has half a MiB."""
 SILENCE_S = 30.0
 """A stream repeats its last line each 10 s: silence for longer means that nobody is there any more."""
+START_S = 60.0
+"""For an agent to say what it started: it asks its devices (20 s) and looks twice at what they carry (10 s each)."""
 POLL_S = 0.25
 """How often a running benchmark is looked at."""
 UNFINISHED = ("queued", "running")
@@ -87,14 +90,16 @@ class AgentOnce:
         for request in requests:
             current: dict[str, Benchmark] = {}
             try:
-                answer = self._call("POST", "/v1/benchmarks", msgspec.json.encode(request))
-                current.update((item.id, item) for item in self._list(answer, Benchmark))
+                self._start(request, current)
                 self._follow(current, changed)
             except UserError as error:
                 refused.append((request, error))
             except KeyboardInterrupt:
                 self._cancel(current)
                 return Ran((*items.values(), *current.values()), problems(refused), interrupted=True)
+            except BaseException:  # whoever is told has left: nobody waits for the rest
+                self._cancel(current)
+                raise
             items.update(current)
         if refused and not items:
             raise refused[0][1]
@@ -104,6 +109,30 @@ class AgentOnce:
         return None
 
     # ---- benchmarks
+
+    def _start(self, request: BenchmarkRequest, current: dict[str, Benchmark]) -> None:
+        """Into `current` what the agent started. An interrupt still waits for its answer, which alone says what to
+        cancel; a second one does not."""
+        ending: list[Exception] = []
+        ended = threading.Event()  # join() takes an interrupted wait for the end of the thread
+
+        def post() -> None:
+            try:
+                answer = self._call("POST", "/v1/benchmarks", msgspec.json.encode(request), timeout_s=START_S)
+                current.update((item.id, item) for item in self._list(answer, Benchmark))
+            except Exception as error:  # noqa: BLE001  raised again by whoever waits
+                ending.append(error)
+            finally:
+                ended.set()
+
+        threading.Thread(target=post, name="start benchmark", daemon=True).start()
+        try:
+            ended.wait()
+        except KeyboardInterrupt:
+            ended.wait()
+            raise
+        if ending:
+            raise ending[0]
 
     def _follow(self, current: dict[str, Benchmark], changed: Callable[[Benchmark], None]) -> None:
         """Looks until every item has ended; `current` always holds what was seen last."""
@@ -117,13 +146,16 @@ class AgentOnce:
     def _cancel(self, current: dict[str, Benchmark]) -> None:
         for item in tuple(current.values()):
             if item.state in UNFINISHED:
-                answer = self._call("DELETE", f"/v1/benchmarks/{item.id}")
-                current[item.id] = self._decode(answer, Benchmark)
+                try:
+                    answer = self._call("DELETE", f"/v1/benchmarks/{item.id}")
+                    current[item.id] = self._decode(answer, Benchmark)
+                except UserError:  # it has just ended, or the agent has: the next one is asked for all the same
+                    continue
 
     # ---- the wire
 
-    def _call(self, method: str, route: str, body: bytes | None = None) -> bytes:
-        with self._open(method, route, body, self._options.request_timeout_s) as answer:
+    def _call(self, method: str, route: str, body: bytes | None = None, *, timeout_s: float | None = None) -> bytes:
+        with self._open(method, route, body, timeout_s or self._options.request_timeout_s) as answer:
             try:
                 content = answer.read(MOST_BYTES + 1)
             except (OSError, http.client.HTTPException) as error:
@@ -280,7 +312,7 @@ def _readable(path: str, flag: str) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message if getattr(error, "verify_message", "") else str(error.args[-1])
-    if isinstance(error, TimeoutError):
+    if any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__):  # asyncio's is its own before 3.11
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -133,9 +133,9 @@ class ClusterOnce:
             row, rdma.status if rdma is not None else None, {check.id: check.layer for check in REGISTRY.values()}
         )
 
-    def call(self, name: str, method: str, route: str, body: bytes | None) -> bytes:
+    def call(self, name: str, method: str, route: str, body: bytes | None, *, timeout_s: float | None = None) -> bytes:
         """One request to one node's agent; what is no GET goes with the operator's right. Raises UserError."""
-        return self._run(self._call(name, method, route, body))
+        return self._run(self._call(name, method, route, body, timeout_s))
 
     def close(self) -> None:
         for task in asyncio.all_tasks(self._loop):
@@ -226,7 +226,9 @@ class ClusterOnce:
                 items += (msgspec.json.decode(each, type=kind) for each in listed)
         return Items(tuple(items), self._problems(answers))
 
-    async def _call(self, name: str, method: str, route: str, body: bytes | None) -> bytes:
+    async def _call(
+        self, name: str, method: str, route: str, body: bytes | None, timeout_s: float | None = None
+    ) -> bytes:
         pod = self._store.pod(name)
         if pod is None or not pod.status.pod_ip:
             why = self._store.build().rows[name].agent.reason or "it has no agent"
@@ -234,7 +236,12 @@ class ClusterOnce:
         plain = None if body is None else msgspec.json.decode(body)
         try:
             return await self._agents.call(
-                pod, method, route, plain, right="view" if method == "GET" else "act", timeout_s=self._timeout_s
+                pod,
+                method,
+                route,
+                plain,
+                right="view" if method == "GET" else "act",
+                timeout_s=timeout_s or self._timeout_s,
             )
         except AgentUnanswered as error:
             if error.status in (400, 409, 413, 422):
@@ -275,8 +282,8 @@ class _NodeOnce(AgentOnce):
         self._cluster, self._name = cluster, name
         self.label = f"{cluster.label} · {name}"
 
-    def _call(self, method: str, route: str, body: bytes | None = None) -> bytes:
-        return self._cluster.call(self._name, method, route, body)
+    def _call(self, method: str, route: str, body: bytes | None = None, *, timeout_s: float | None = None) -> bytes:
+        return self._cluster.call(self._name, method, route, body, timeout_s=timeout_s)
 
 
 def _rounded(age_s: float | None) -> float | None:
