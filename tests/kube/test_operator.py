@@ -13,7 +13,8 @@ from diagnostics.cluster.kube import Kube
 from diagnostics.cluster.operator.judge import Verdict
 from diagnostics.cluster.operator.reader import Reader
 from tests.kube.conftest import Cluster
-from tests.kube.operator_cases.cases import CASES, Case, World
+from tests.kube.operator_cases.cases import CASES, Case
+from tests.kube.operator_cases.world import World
 from tests.shared import shared_path
 
 NODES = 20
@@ -51,7 +52,7 @@ async def test_a_healthy_cluster_is_silent(world: World) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_what_is_changed_is_named(world: World, case: Case) -> None:
-    world.change(case)
+    world.change(case.steps)
     try:
         end, seen = time.monotonic() + 20, None
         while time.monotonic() < end:
@@ -63,7 +64,7 @@ async def test_what_is_changed_is_named(world: World, case: Case) -> None:
         assert case.met_by(seen), "\n".join(f"{each.severity} {each.check} {each.component} {each.nodes} {each.message}"
                                              for each in seen.findings)  # fmt: skip
     finally:
-        world.restore(case)
+        world.restore()
 
 
 async def test_a_viewer_may_read_it_all_and_whoever_may_not_is_told(world: World, tmp_path: Path) -> None:
