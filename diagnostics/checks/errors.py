@@ -274,29 +274,34 @@ def counter_clamped(state: State) -> Judgement:
     names it as unread in each finding that would have used it. It never resets one: that would destroy evidence that
     other tools use.
 
-    Evidence: the value, the width (IBTA PortCounters) and since when it was seen so.
+    Evidence: the value, which is all that the width (IBTA PortCounters) holds.
 
     Next: ask whoever runs the fabric to reset it once, when nobody measures.
     """
     if not state.snapshot.counters:
         yield Unjudged("unknown", "no counter could be read")
         return
-    by_port: dict[tuple[str, int | None], list[tuple[str, float]]] = {}
-    for (device, port, name), since in state.memory.clamped.items():
-        by_port.setdefault((device, port), []).append((name, since))
+    by_port: dict[tuple[str, int | None], list[str]] = {}
+    for device, port, name in state.memory.clamped:
+        by_port.setdefault((device, port), []).append(name)
     for (device, port), names in by_port.items():
-        yield _clamped(state, device, port, names)
+        raised = _clamped(state, device, port, names)
+        if raised is not None:
+            yield raised
 
 
-def _clamped(state: State, device: str, port: int | None, names: list[tuple[str, float]]) -> Raised:
+def _clamped(state: State, device: str, port: int | None, names: list[str]) -> Raised | None:
+    """None where none of them can be read now: the device may be away for a moment."""
     parts, evidence = [], []
-    for name, _ in names:
+    for name in names:
         counter = state.counter(device, port, name)
         value = counter.value if counter is not None else None
         if value is None:
             continue
         parts.append(f"{name} at {value:,}")
         evidence.append(fact(name, float(value), against=float(value), source="IBTA PortCounters: sticks at all ones"))
+    if not parts:
+        return None
     verb = "is" if len(parts) == 1 else "are"
     return Raised(
         "info",

@@ -126,6 +126,9 @@ class Memory:
         for port in snapshot.ports:
             if port.gone_since is None and port.stale_since is None:
                 self._observe_port(snapshot, port, now, (port.device, port.port) in addressed)
+        here = {device.device for device in snapshot.devices if device.gone_since is None}
+        for key in [key for key in self.clamped if key[0] not in here]:
+            del self.clamped[key]  # a device that comes back starts at 0, or is seen at its maximum again
         for device in snapshot.devices:
             if device.gone_since is None and device.function not in ("vf", "sf"):
                 self.devices[device.device] = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Any
 
+import msgspec
 import pytest
 
 from diagnostics.checks import REGISTRY, THRESHOLDS
@@ -376,6 +377,18 @@ def test_slow_trickle_is_judged_over_the_hour(in_an_hour: float, severity: str) 
     judge = Judge()
     step(judge, 0.0, 0, {})
     assert step(judge, 1.0, 2, {60.0: 2.0, 3600.0: in_an_hour}) == [(severity, "symbol-errors")]
+
+
+def test_clamped_counter_of_a_device_that_is_away_is_not_told_of() -> None:
+    """Away for a reading, or gone: a sentence without a counter would say nothing."""
+    stuck = counters("mlx5_1", 1, port_rcv_errors=65535)
+    both, judge = [port("mlx5_0"), port("mlx5_1")], Judge()
+    judge.observe(snapshot(both, counters=stuck), 0.0, 0.0)
+    unread = tuple(msgspec.structs.replace(each, value=None) for each in stuck)
+    found = judge.step(snapshot(both, counters=unread), Rises({}), 1.0, 1.0)[0].findings
+    assert [each.message for each in found if each.check == "counter-clamped"] == []
+    judge.step(snapshot([port("mlx5_0")], counters=counters("mlx5_0", 1, port_rcv_errors=1)), Rises({}), 2.0, 2.0)
+    assert judge.memory.clamped == {}
 
 
 def test_standing_finding_needs_less_to_stay_than_it_needed_to_come() -> None:
