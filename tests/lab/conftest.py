@@ -33,10 +33,7 @@ def lab(lab_devices: None) -> Iterator[None]:
     yield
     if not devices.are_up():
         devices.up()
-    if devices.INJECT.exists():
-        for device in ("mlx5_0", "mlx5_1"):
-            for switch in ("hang", "fail", "speed", "width"):
-                devices.inject(device, switch, 0)
+    devices.restore()
 
 
 @pytest.fixture

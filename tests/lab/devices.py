@@ -18,6 +18,8 @@ SPEED_HDR, WIDTH_4X = 64, 2  # enum ib_port_speed and ib_port_width, include/rdm
 SUBNET = "10.8"
 RDMA_PORT = 18515
 """What ib_write_bw listens on unless told otherwise."""
+injected: set[tuple[str, str]] = set()
+"""What this process has set on a device, by device and name."""
 Clients = tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]
 
 
@@ -78,6 +80,15 @@ def remove(device: str) -> None:
 def inject(device: str, name: str, value: int) -> None:
     """Set a counter, or one of the module's switches: speed, width, fail, hang (tests/lab/rxe_lab/rxe_lab.c)."""
     INJECT.write_text(f"{device} {name} {value}")
+    injected.add((device, name))
+
+
+def restore() -> None:
+    """As if nothing had been injected: switches off, and the counters that were set at 0, as on a new device."""
+    for device, name in sorted(injected):
+        if (DEVICES / device).exists():
+            INJECT.write_text(f"{device} {name} 0")
+    injected.clear()
 
 
 def counter(device: str, name: str, folder: str = "counters") -> int:

@@ -19,7 +19,7 @@ import pytest
 from tests.lab import places
 from tests.lab.missing import must_run
 
-TIME_LIMIT_S = 600
+TIME_LIMIT_S = 1200
 REPORTS = "RDMATOP_LAB_REPORTS"
 """Environment variable of the guest: the file its reports go to."""
 
