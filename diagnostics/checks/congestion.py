@@ -22,7 +22,18 @@ from diagnostics.checks.base import (
     span,
 )
 from diagnostics.checks.errors import OURS
-from diagnostics.checks.rules import Rule, added_up, counters_of, evidence_of, judge_port, not_judged, targets, unread
+from diagnostics.checks.rules import (
+    SHORTEST_AVERAGE_S,
+    Rule,
+    added_up,
+    counters_of,
+    evidence_of,
+    judge_port,
+    not_judged,
+    stay,
+    targets,
+    unread,
+)
 from diagnostics.model import Evidence
 from diagnostics.windows import MINUTE, Delta
 
@@ -57,7 +68,7 @@ class Pauses(NamedTuple):
 def _pauses(state: State, device: str, port: int, frames: tuple[str, ...], durations: tuple[str, ...]) -> Pauses:
     count, covered, parts = added_up(state, frames, device, port, MINUTE)
     paused_us, paused_covered, more = added_up(state, durations, device, port, MINUTE)
-    base, paused_base = max(covered, 10.0), max(paused_covered, 10.0)
+    base, paused_base = max(covered, SHORTEST_AVERAGE_S), max(paused_covered, SHORTEST_AVERAGE_S)
     seconds = max(covered, paused_covered)
     shown = count / covered if covered > 0 else 0.0
     return Pauses(count / base, paused_us / US_PER_S / paused_base, seconds, parts + more, shown)
@@ -101,7 +112,7 @@ def _paused_by_fabric(state: State, row: Check, device: str, port: int) -> Itera
     if not received.parts:
         return
     limit, share = state.threshold(row, "pauses_per_s"), state.threshold(row, "paused_share")
-    factor = 0.5 if state.is_active(row.id, device, port) else 1.0
+    factor = stay(state, row, device, port)
     broken = received.frames_per_s > limit.value * factor or received.share > share.value * factor
     sent = _pauses(state, device, port, TX_PAUSE, ())
     handled, _, cnps = added_up(state, ("rp_cnp_handled",), device, port, MINUTE)
@@ -190,7 +201,7 @@ def _held_back_by_host(state: State, row: Check, device: str, port: int) -> Iter
             yield by_rule
         return
     limit, share = state.threshold(row, "pauses_per_s"), state.threshold(row, "paused_share")
-    factor = 0.5 if state.is_active(row.id, device, port) else 1.0
+    factor = stay(state, row, device, port)
     broken = sent.frames_per_s > limit.value * factor or sent.share > share.value * factor
     held = f" for {sent.share:.1%} of the time" if sent.share > 0 else ""
     worse = by_rule.severity if by_rule is not None else "info"
@@ -214,6 +225,7 @@ def _held_back_by_host(state: State, row: Check, device: str, port: int) -> Iter
     thresholds=(
         Threshold("over_peers", 10, "times the peers' median", MINUTE, OURS),
         Threshold("per_word", 1, "ticks a word sent", MINUTE, OURS),
+        Threshold("least_words_per_s", 250_000, "words/s", MINUTE, OURS + ": below 1 MB/s sent a ratio is noise"),
     ),
     follows=("link-slow", "congestion-fabric"),
     counters=("port_xmit_wait",),
@@ -236,12 +248,12 @@ def xmit_wait(state: State) -> Judgement:
         return
     from statistics import median  # 1 ms, for whoever has two readings
 
-    ratios = {target: found for target in targets(state) if (found := _wait_ratio(state, *target)) is not None}
-    limit, over = state.threshold(row, "per_word"), state.threshold(row, "over_peers")
+    limit, over, least = (state.threshold(row, name) for name in ("per_word", "over_peers", "least_words_per_s"))
+    ratios = {target: found for target in targets(state) if (found := _wait_ratio(state, least, *target)) is not None}
     for (device, port), (ratio, waited) in ratios.items():
         others = [value for target, (value, _) in ratios.items() if target != (device, port)]
         usual = median(others) if len(others) >= 2 else None
-        factor = 0.5 if state.is_active(row.id, device, port) else 1.0
+        factor = stay(state, row, device, port)
         if ratio <= limit.value * factor:
             continue
         alone = usual is not None and ratio > over.value * usual
@@ -265,16 +277,12 @@ def xmit_wait(state: State) -> Judgement:
         )
 
 
-SMALLEST_TRAFFIC_WORDS_PER_S = 250_000
-"""1 MB/s: below this a ratio is noise."""
-
-
-def _wait_ratio(state: State, device: str, port: int) -> tuple[float, Delta] | None:
+def _wait_ratio(state: State, least: Threshold, device: str, port: int) -> tuple[float, Delta] | None:
     waited = state.delta(device, port, "port_xmit_wait", MINUTE)
     sent = state.delta(device, port, "port_xmit_data", MINUTE)
     if waited is None or sent is None or waited.value is None or sent.value is None or sent.seconds <= 0:
         return None
     words = sent.value / 4
-    if words / sent.seconds < SMALLEST_TRAFFIC_WORDS_PER_S:
+    if words / sent.seconds < least.value:
         return None
     return waited.value / words, waited

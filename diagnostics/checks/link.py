@@ -14,11 +14,11 @@ from diagnostics.checks.base import (
     label,
     number,
 )
+from diagnostics.checks.expectations import RATE_SLACK
 from diagnostics.model import Port, Severity
 
 ROCE = "Ethernet"
 STATE_SOURCE = "InfiniBand Architecture Specification, PortInfo"
-GPUD = "leptonai/gpud"
 
 PHYSICAL = {
     "Polling": "no partner: cable, module or switch port",
@@ -181,7 +181,7 @@ def link_slow(state: State) -> Judgement:
     for port in known:
         expectation = state.expectation(port)
         wanted, rate = expectation.rate_gbps, port.rate_gbps
-        if wanted is None or rate is None or rate * 1.01 >= wanted:
+        if wanted is None or rate is None or rate * RATE_SLACK >= wanted:
             continue
         made_of = f" ({port.lanes}X {port.speed})" if port.lanes and port.speed else ""
         yield Raised(

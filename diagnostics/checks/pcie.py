@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from diagnostics.checks.base import Judgement, Raised, State, Threshold, Unjudged, check, fact, row_of
 from diagnostics.checks.errors import OURS
+from diagnostics.checks.expectations import RATE_SLACK
 from diagnostics.checks.rules import Rule, counters_of, judge_port
 from diagnostics.model import Device
 from diagnostics.windows import HOUR
@@ -64,7 +65,11 @@ def _degraded(device: Device) -> Raised | None:
                 source="both ends of the link",
             )
         )
-    if pcie.speed_gts is not None and pcie.max_speed_gts is not None and pcie.speed_gts < pcie.max_speed_gts * 0.99:
+    if (
+        pcie.speed_gts is not None
+        and pcie.max_speed_gts is not None
+        and pcie.speed_gts < pcie.max_speed_gts / RATE_SLACK
+    ):
         what.append(f"{pcie.speed_gts:g} of {pcie.max_speed_gts:g} GT/s")
         evidence.append(
             fact(
@@ -109,7 +114,7 @@ def _slower_than_peers(state: State, device: Device, known: list[Device]) -> Rai
     if own is None or len(peers) < 2:
         return None
     usual, count = Tally(peers).most_common(1)[0]
-    if count <= (len(peers) + 1) / 2 or usual <= own * 1.01 or device.pcie is None:
+    if count <= (len(peers) + 1) / 2 or usual <= own * RATE_SLACK or device.pcie is None:
         return None
     return Raised(
         "warning",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from diagnostics.checks.base import Check, Judgement, Raised, State, Threshold, check, label, number, row_of, span
 from diagnostics.checks.errors import OURS
-from diagnostics.checks.rules import added_up, evidence_of, not_judged, targets, unread
+from diagnostics.checks.rules import SHORTEST_AVERAGE_S, added_up, evidence_of, not_judged, stay, targets, unread
 from diagnostics.model import Severity
 from diagnostics.windows import MINUTE
 
@@ -21,6 +21,7 @@ ECN_COUNTERS = ("np_ecn_marked_roce_packets", "np_cnp_sent", "rp_cnp_handled", "
     thresholds=(
         Threshold("noted", 10, "packets", MINUTE, OURS),
         Threshold("marked_share", 0.05, "of packets received", MINUTE, OURS),
+        Threshold("marked", 1000, "packets", MINUTE, OURS + ": below it a share is noise"),
         Threshold("ignored", 0, "CNPs", MINUTE, "NVIDIA mlx5 counter guide: stays 0 while congestion control is on"),
     ),
     follows=("congestion-fabric", "congestion-host"),
@@ -47,7 +48,9 @@ def ecn_marked(state: State) -> Judgement:
 
 def _marked(state: State, row: Check, device: str, port: int) -> Iterator[Raised]:
     total, seconds, parts = added_up(state, ECN_COUNTERS, device, port, MINUTE)
-    noted, share, ignored = (state.threshold(row, name) for name in ("noted", "marked_share", "ignored"))
+    noted, share, least, ignored = (
+        state.threshold(row, name) for name in ("noted", "marked_share", "marked", "ignored")
+    )
     rose = dict(parts)
     lost = rose.get("rp_cnp_ignored", 0.0)
     if total <= noted.value and lost <= ignored.value:
@@ -56,7 +59,7 @@ def _marked(state: State, row: Check, device: str, port: int) -> Iterator[Raised
     marked = rose.get("np_ecn_marked_roce_packets", 0.0)
     part = marked / received.value if received is not None and received.value else 0.0
     facts = ", ".join(f"{name} {number(value)}" for name, value in parts)
-    severity: Severity = "warning" if lost > ignored.value or (part > share.value and marked > 1000) else "info"
+    severity: Severity = "warning" if lost > ignored.value or (part > share.value and marked > least.value) else "info"
     why = (
         "CNPs are ignored: congestion control is off here"
         if lost > ignored.value
@@ -105,8 +108,8 @@ def out_of_sequence(state: State) -> Judgement:
             continue
         received = state.delta(device, port, "port_rcv_packets", MINUTE)
         part = total / received.value if received is not None and received.value else None
-        factor = 0.5 if state.is_active(row.id, device, port) else 1.0
-        per_s = total / max(seconds, 10.0)
+        factor = stay(state, row, device, port)
+        per_s = total / max(seconds, SHORTEST_AVERAGE_S)
         many = per_s > rate.value * factor and (part is None or part > share.value * factor)
         of = f", {part:.2%} of those received" if part is not None else ""
         yield Raised(

@@ -32,6 +32,11 @@ STAY = 0.5
 """Part of the threshold at which a standing finding may end."""
 
 
+def stay(state: State, check: Check, device: str | None, port: int | None) -> float:
+    """Part of a threshold that breaks it: all of it, or STAY where the finding stands already."""
+    return STAY if state.is_active(check.id, device, port) else 1.0
+
+
 class Rule(NamedTuple):
     """One row of a check."""
 
@@ -99,14 +104,14 @@ def targets(state: State) -> Iterator[tuple[str, int]]:
 
 def judge_port(state: State, check: Check, rules: tuple[Rule, ...], device: str, port: int | None) -> Raised | None:
     moved = state.moved(device, port)
-    active = state.is_active(check.id, device, port)
+    part = stay(state, check, device, port)
     breaches: list[Breach] = []
     for rule in rules:
         if moved.keys().isdisjoint(rule.counters):
             continue
         if rule.threshold is None and any(breach.rule.counters == rule.counters for breach in breaches):
             continue  # a threshold on the same counters has spoken
-        breach = breach_of(state, check, rule, device, port, active)
+        breach = breach_of(state, check, rule, device, port, part)
         if breach is not None:
             breaches.append(breach)
     if not breaches:
@@ -125,15 +130,15 @@ def judge_port(state: State, check: Check, rules: tuple[Rule, ...], device: str,
     )
 
 
-def breach_of(state: State, check: Check, rule: Rule, device: str, port: int | None, active: bool) -> Breach | None:
-    """The breach, if the rule is broken."""
+def breach_of(state: State, check: Check, rule: Rule, device: str, port: int | None, part: float) -> Breach | None:
+    """The breach, if `part` of the rule's threshold is passed."""
     limit = state.threshold(check, rule.threshold) if rule.threshold is not None else None
     window = limit.window_s if limit is not None and limit.window_s is not None else MINUTE
     total, covered, parts = added_up(state, rule.counters, device, port, window)
     if total <= 0:
         return None
     figure = total / max(covered, SHORTEST_AVERAGE_S) if rule.kind == "rate" else total
-    if limit is not None and figure <= limit.value * (STAY if active else 1.0):
+    if limit is not None and figure <= limit.value * part:
         return None
     return Breach(rule, figure, covered, parts, limit)
 

@@ -391,6 +391,17 @@ def test_clamped_counter_of_a_device_that_is_away_is_not_told_of() -> None:
     assert judge.memory.clamped == {}
 
 
+def test_what_a_share_needs_to_mean_anything_is_a_threshold_like_any_other() -> None:
+    few = {"np_ecn_marked_roce_packets": 900, "port_rcv_packets": 1000}
+    assert rise(make=roce, **few)[0].severity == "info"
+    manifest = Manifest(thresholds={"ecn-marked.marked": ThresholdOverride(value=100)})
+    assert rise(make=roce, manifest=manifest, **few)[0].severity == "warning"
+    slow = {"port_xmit_wait": 10_000_000, "port_xmit_data": 400_000}
+    assert rise(**slow) == ()
+    manifest = Manifest(thresholds={"xmit-wait.least_words_per_s": ThresholdOverride(value=100)})
+    assert verdicts(rise(manifest=manifest, **slow)) == [("info", "xmit-wait")]
+
+
 def test_standing_finding_needs_less_to_stay_than_it_needed_to_come() -> None:
     """Between half the threshold and the threshold: it stays where it stood, and does not come where it did not."""
     fresh, standing = Judge(), Judge()
