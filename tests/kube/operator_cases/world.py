@@ -67,7 +67,7 @@ class World:
         self.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
         self.kubectl("delete", "nicclusterpolicy", "--all")
 
-    def settle(self, seconds: float = 90) -> None:
+    def settle(self, seconds: float = 180) -> None:
         """Until every DaemonSet and Deployment has all its pods."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
