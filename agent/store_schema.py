@@ -48,10 +48,14 @@ def open_database(path: str, max_bytes: int) -> tuple[sqlite3.Connection, str | 
 
 def _connect(path: str, max_bytes: int) -> sqlite3.Connection:
     # The agent's thread opens it, the store's thread uses it: never both at once.
+    # SQLite gives -wal and -shm the mode of the file: it must be right before they are made.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        if os.path.exists(name):
+            os.chmod(name, 0o600)
     database = sqlite3.connect(path, timeout=BUSY_MS / 1000, check_same_thread=False)
     try:
         _prepare(database, max_bytes)
-        os.chmod(path, 0o600)
     except BaseException:
         database.close()
         raise

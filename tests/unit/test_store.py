@@ -235,3 +235,19 @@ def test_of_a_fact_that_waits_the_newest_value_is_kept(tmp_path: Path) -> None:
     assert store.lost == 0
     store.close()
     assert Store(str(tmp_path)).fact("judge") == b"4999"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_all_files_are_for_the_owner_alone(tmp_path: Path, there: bool) -> None:
+    if there:
+        sqlite3.connect(tmp_path / "rdmatop.sqlite").execute("PRAGMA journal_mode=WAL").connection.close()
+        (tmp_path / "rdmatop.sqlite").chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        store = Store(str(tmp_path))
+        store.add_events([event(1)]).result(5)
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert modes == {f"rdmatop.sqlite{end}": "0o600" for end in ("", "-wal", "-shm")}
