@@ -34,12 +34,16 @@ class ApiConfig(NamedTuple):
 
 
 def in_pod(environ: dict[str, str] | os._Environ[str] = os.environ, account: str = ACCOUNT) -> ApiConfig | None:
-    """The pod's own account; None outside a pod, or in one that was given none."""
+    """The pod's own account; None outside a pod, or in one that was given none. Raises UserError for a bad one."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not os.path.exists(f"{account}/token"):
         return None
     where = f"[{host}]" if ":" in host else host
-    tls = ssl.create_default_context(cafile=f"{account}/ca.crt")
+    try:
+        tls = ssl.create_default_context(cafile=f"{account}/ca.crt")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        hint = "the kubelet mounts it with the account: look at the pod's volumes and at ConfigMap kube-root-ca.crt"
+        raise UserError(f"{account}/ca.crt: no certificate authority: {error}", hint) from None
     return ApiConfig(f"https://{where}:{port}", tls, token_file=f"{account}/token")
 
 
@@ -64,7 +68,7 @@ def from_kubeconfig(path: str) -> ApiConfig:
     token_file = user.get("tokenFile")
     return ApiConfig(
         server,
-        _tls(cluster, user, folder) if server.startswith("https:") else None,
+        _checked_tls(path, cluster, user, folder) if server.startswith("https:") else None,
         token=user.get("token"),
         token_file=os.path.join(folder, token_file) if token_file else None,
     )
@@ -86,12 +90,21 @@ def _named(document: Any, kind: str, name: str) -> Any:
     return next(item for item in document[kind] if item["name"] == name)
 
 
+def _checked_tls(path: str, cluster: dict[str, Any], user: dict[str, Any], folder: str) -> ssl.SSLContext:
+    try:
+        return _tls(cluster, user, folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # ssl.SSLError is an OSError
+        why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else repr(error)
+        hint = "see its certificate-authority, client-certificate and client-key: kubectl config view --minify --raw"
+        raise UserError(f"{path}: a certificate or key cannot be used: {why}", hint) from None
+
+
 def _tls(cluster: dict[str, Any], user: dict[str, Any], folder: str) -> ssl.SSLContext:
     data = cluster.get("certificate-authority-data")
     file = cluster.get("certificate-authority")
     context = ssl.create_default_context(
         cafile=os.path.join(folder, file) if file else None,
-        cadata=base64.b64decode(data).decode("ascii") if data else None,
+        cadata=_decoded(data).decode("ascii") if data else None,
     )
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname = False
@@ -111,5 +124,10 @@ def _load_client_certificate(context: ssl.SSLContext, user: dict[str, Any], fold
         for key in ("client-certificate-data", "client-key-data"):
             paths.append(os.path.join(private, key))
             with open(paths[-1], "wb") as file:
-                file.write(base64.b64decode(user[key]))
+                file.write(_decoded(user[key]))
         context.load_cert_chain(*paths)
+
+
+def _decoded(data: str) -> bytes:
+    """Base64 that may be folded; ValueError for what is none, which must not become an empty authority."""
+    return base64.b64decode("".join(data.split()), validate=True)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from agent.cluster.config import from_kubeconfig, in_pod
 from agent.config import Address, AgentOptions
 from agent.membership import Membership, find_cluster
 from agent.monitor import Monitor
@@ -123,3 +124,36 @@ def test_a_cluster_that_is_asked_for_must_be_there(tmp_path, monkeypatch):
         find_cluster(AgentOptions(publish="on"))
     with pytest.raises(UserError, match="none"):
         find_cluster(AgentOptions(kubeconfig=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user"),
+    [
+        ("certificate-authority-data: bm90IGEgY2VydGlmaWNhdGU=", "token: t"),
+        ("certificate-authority-data: '!'", "token: t"),
+        ("certificate-authority: not-there.crt", "token: t"),
+        ("insecure-skip-tls-verify: true", "client-certificate-data: bm9uZQ==, client-key-data: bm9uZQ=="),
+        ("insecure-skip-tls-verify: true", "client-certificate-data: bm9uZQ=="),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_told_with_its_file(tmp_path, cluster, user):
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        f"current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n"
+        f"clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:1', {cluster}}}}}]\n"
+        f"users: [{{name: u, user: {{{user}}}}}]\n"
+    )
+    with pytest.raises(UserError, match="cannot be used") as told:
+        from_kubeconfig(str(path))
+    assert str(path) in told.value.message
+    assert told.value.hint
+    assert told.value.code == 2
+
+
+@pytest.mark.parametrize("content", [None, "not a certificate"])
+def test_an_account_without_an_authority_is_told(tmp_path, content):
+    (tmp_path / "token").write_text("t")
+    if content is not None:
+        (tmp_path / "ca.crt").write_text(content)
+    with pytest.raises(UserError, match=r"ca\.crt: no certificate authority"):
+        in_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}, str(tmp_path))
