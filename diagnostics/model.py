@@ -479,11 +479,6 @@ class NodeSnapshot(Wire, frozen=True, kw_only=True):
     """RFC 3339; from then on `since_baseline` of the counters counts. An agent keeps it until the node boots."""
 
 
-class Point(Wire, frozen=True, kw_only=True):
-    time: str
-    value: float | None
-
-
 class Series(Wire, frozen=True, kw_only=True):
     """The history of one counter: what /v1/history answers, oldest point first."""
 
@@ -506,23 +501,3 @@ class Envelope(Wire, frozen=True, kw_only=True):
     time: str
     items: tuple[Any, ...]
     errors: tuple[Problem, ...] = ()
-
-
-KINDS: dict[str, type[Wire]] = {
-    "nodes": Node,
-    "devices": Device,
-    "ports": Port,
-    "gids": Gid,
-    "counters": Counter,
-    "processes": Process,
-    "findings": Finding,
-    "events": Event,
-    "benchmarks": Benchmark,
-    "components": Component,
-}
-"""What `rdmatop get` answers: the plural a user types, and the type of an item."""
-
-LIST_KINDS = {
-    plural: "ProcessList" if plural == "processes" else f"{item.__name__}List" for plural, item in KINDS.items()
-}
-"""`ports` -> `PortList`, the envelope's kind."""

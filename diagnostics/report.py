@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from diagnostics.columns import ESSENTIAL, NAMES, UNKNOWN, Column
-from diagnostics.model import LIST_KINDS, Envelope, Problem
+from diagnostics.kinds import LIST_KINDS
+from diagnostics.model import Envelope, Problem
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 

@@ -40,7 +40,6 @@ class Judge:
         manifest: Manifest | None = None,
         *,
         capabilities: frozenset[str] = frozenset(),
-        disabled: Iterable[str] = (),
     ) -> None:
         self.manifest = manifest or Manifest()
         self.capabilities = capabilities
@@ -52,7 +51,7 @@ class Judge:
         self.unjudged: dict[str, list[Unjudged]] = {}
         """Check -> why it said nothing, of the last step."""
         self.memory = Memory(WATCHED)
-        self._checks = [check for check in REGISTRY.values() if check.id not in frozenset(disabled)]
+        self._checks = list(REGISTRY.values())
         self._lifecycle = Lifecycle(self._acknowledged)
         self._acknowledged_before: frozenset[str] = frozenset()
         self._runs_seen: set[str] = set()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from diagnostics import model
+from diagnostics import kinds, model
 from diagnostics.errors import UserError
 from tests.unit.fake_node import struct
 from tui import cli
@@ -224,7 +224,7 @@ def test_schema_of_a_kind_holds_for_what_the_types_encode() -> None:
 
 def test_schema_of_everything_defines_every_kind() -> None:
     defined = msgspec.json.decode(run("schema").stdout)["$defs"]
-    assert set(model.LIST_KINDS.values()) | {"NodeSnapshot", "BenchmarkRequest"} <= set(defined)
+    assert set(kinds.LIST_KINDS.values()) | {"NodeSnapshot", "BenchmarkRequest"} <= set(defined)
 
 
 def test_version_as_data() -> None:

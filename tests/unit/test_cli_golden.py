@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from diagnostics import model
+from diagnostics import kinds
 from diagnostics.version import VERSION
 from tui import cli
 
@@ -63,8 +63,8 @@ def test_json_has_every_field_of_the_contract(
     trees: Path, capfd: pytest.CaptureFixture[str], tree: str, kind: str
 ) -> None:
     answer = msgspec.json.decode(printed(capfd, "get", kind, "--root", str(trees / tree), "-o", "json"))
-    assert (answer["schema"], answer["kind"]) == ("rdmatop.dev/v1", model.LIST_KINDS[kind])
-    fields = set(model.KINDS[kind].__struct_encode_fields__)
+    assert (answer["schema"], answer["kind"]) == ("rdmatop.dev/v1", kinds.LIST_KINDS[kind])
+    fields = set(kinds.KINDS[kind].__struct_encode_fields__)
     assert all(set(item) == fields for item in answer["items"])
     assert answer["errors"] == []
 

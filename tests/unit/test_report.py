@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from diagnostics import columns, model, report, selection
+from diagnostics import columns, kinds, model, report, selection
 from diagnostics.columns import COLUMNS, NAMES, Column
 from diagnostics.report import Look
 
@@ -104,7 +104,7 @@ def test_control_characters_of_a_process_name_do_not_reach_the_terminal() -> Non
 
 def test_every_column_reads_a_field_of_its_kind_or_computes_it() -> None:
     for kind, row in COLUMNS.items():
-        fields = model.KINDS[kind].__struct_encode_fields__
+        fields = kinds.KINDS[kind].__struct_encode_fields__
         for column in row:
             assert column.key.split(".")[0] in fields or column.value is not None, (kind, column.title)
         assert sum(column.wide for column in row) < len(row)
@@ -112,7 +112,7 @@ def test_every_column_reads_a_field_of_its_kind_or_computes_it() -> None:
 
 
 def test_every_kind_of_one_node_has_columns_and_names() -> None:
-    assert set(COLUMNS) == set(NAMES) == set(model.KINDS) - {"components"}
+    assert set(COLUMNS) == set(NAMES) == set(kinds.KINDS) - {"components"}
 
 
 def test_natural_order() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from diagnostics.errors import EXIT_OK, EXIT_UNREACHABLE, Unreachable
-from diagnostics.model import KINDS, NodeSnapshot, Problem
+from diagnostics.kinds import KINDS
+from diagnostics.model import NodeSnapshot, Problem
 from diagnostics.selection import chosen, in_order, items_of, known_names
 from diagnostics.timing import now
 from tui.commands.parser import unknown

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from diagnostics.errors import EXIT_OK, Unreachable, UserError
-from diagnostics.model import KINDS, Problem
+from diagnostics.kinds import KINDS
+from diagnostics.model import Problem
 from diagnostics.report import FORMATS, as_json, as_line, as_names, as_yaml, envelope, table
 from diagnostics.timing import now
 from tui.commands import output

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from diagnostics.errors import EXIT_OK
-from diagnostics.model import KINDS, LIST_KINDS, SCHEMA, BenchmarkRequest, NodeSnapshot, Problem
+from diagnostics.kinds import KINDS, LIST_KINDS
+from diagnostics.model import SCHEMA, BenchmarkRequest, NodeSnapshot, Problem
 from diagnostics.report import as_json
 from tui.commands import output
 from tui.commands.parser import complete_by, unknown
