@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from agent.benchmarks import guard, outcome
-from agent.benchmarks.history import ENDED, History
+from agent.benchmarks.history import ENDED, KEPT, History
 from agent.benchmarks.request import Target, check, targets
 from agent.verbs.client import VerbsClient
 from agent.verbs.errors import human_bytes
@@ -22,7 +22,8 @@ from diagnostics.timing import now
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 256
+MAX_WAITING = KEPT
+"""More could be forgotten before whoever started them has seen them."""
 READING_S = 10.0
 """A reading that takes longer is done without: the counters of the result are then unknown."""
 CANCEL_S = 6.0
@@ -68,16 +69,16 @@ class Benchmarks:
     async def start(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]:
         """Queues one item a port and size. Raises UserError, Unreachable for what cannot run."""
         check(request)
-        waiting = len(self._finished)
-        if waiting + len(request.sizes) > MAX_WAITING:
-            raise UserError(f"{waiting} benchmarks wait already", "let some end, or cancel them")
+        self._require_room(len(request.sizes))
         facts = {device.name: device for device in await self._verbs.devices()}
         snapshot = await self._read()
         chosen = targets(request, snapshot)
+        self._require_room(len(chosen) * len(request.sizes))
         _require_able(request, chosen, facts)
         unguarded = request.force or any(self._locks[target.hca].locked() for target in chosen)
         if not unguarded:
             await guard.require_idle(chosen, self._read)
+        self._require_room(len(chosen) * len(request.sizes))  # others may have come while we looked
         items = self._items(request, chosen, snapshot)
         for item in items:
             self._finished[item.id] = asyncio.Event()
@@ -117,6 +118,19 @@ class Benchmarks:
         await asyncio.gather(*self._batches, return_exceptions=True)
 
     # ---- one request ----
+
+    def _require_room(self, more: int) -> None:
+        """Raises UserError where so many more would be too many."""
+        waiting = len(self._finished)
+        if waiting + more <= MAX_WAITING:
+            return
+        if waiting:
+            raise UserError(
+                f"{waiting} benchmarks wait already, {more} more are too many", "let some end, or cancel them"
+            )
+        raise UserError(
+            f"{more} benchmarks (ports times sizes) are more than {MAX_WAITING}", "name fewer ports, or fewer sizes"
+        )
 
     def _items(
         self, request: BenchmarkRequest, chosen: tuple[Target, ...], snapshot: NodeSnapshot

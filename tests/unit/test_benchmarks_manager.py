@@ -17,6 +17,7 @@ from agent.benchmarks import guard, outcome
 from agent.benchmarks.history import KEPT, History
 from agent.benchmarks.manager import Benchmarks
 from agent.verbs.client import VerbsClient
+from agent.verbs.protocol import VerbsFacts
 from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Benchmark, BenchmarkRequest, Counter, CounterSource, Device, NodeSnapshot, Pcie, Port
 from diagnostics.model import Node as NodeLine
@@ -366,3 +367,22 @@ def test_only_the_last_two_hundred_ended_ones_are_kept() -> None:
     assert len(kept) == KEPT
     assert kept[-1] == waiting, "what waits is never forgotten"
     assert [item.id for item in kept] == sorted((item.id for item in kept), reverse=True)
+
+
+class IdleVerbs:
+    """Knows of the devices, and is never asked to run anything."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    async def devices(self) -> tuple[VerbsFacts, ...]:
+        return tuple(VerbsFacts(name=name, opened=True) for name in self.names)
+
+
+async def test_more_ports_times_sizes_than_are_kept_are_refused_in_words() -> None:
+    names = tuple(f"mlx5_{number}" for number in range(16))
+    made = Benchmarks(IdleVerbs(*names), Readings(*names).read)
+    with pytest.raises(UserError, match=r"368 benchmarks \(ports times sizes\)") as told:
+        await made.start(request(device=None, sizes=tuple(2**power for power in range(1, 24))))
+    assert "fewer" in (told.value.hint or "")
+    assert made.all() == ()
