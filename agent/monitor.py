@@ -8,18 +8,20 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agent.colleagues import Judge, Loopbacks, Reader, Readings
 from agent.config import MAX_INTERVAL_S, MIN_INTERVAL_S
 from agent.encoding import Encodings
 from agent.lane import Lane
+from agent.readers.uevents import concerns
 from agent.schedule import Alarm, next_due
 from agent.subscriptions import Subscription, Subscriptions
 from agent.usage import Usage
 from diagnostics.errors import Unreachable, UserError
-from diagnostics.model import AgentInfo, Benchmark, BenchmarkRequest, Event, Finding, NodeSnapshot, Series
+from diagnostics.model import AgentInfo, Benchmark, BenchmarkRequest, Event, Finding, NodeSnapshot
 from diagnostics.timing import now as time_now
 from diagnostics.version import VERSION
 
@@ -38,50 +40,6 @@ VERBS_ANSWER_S = 5.0
 CLOSE_S = 0.5
 """How long closing waits for a reading that hangs."""
 EVENTS_KEPT = 1000
-
-
-class Judge(Protocol):
-    """Says what is wrong; `diagnostics.checks.engine.Judge` is one."""
-
-    def step(self, snapshot: NodeSnapshot, windows: Any) -> tuple[NodeSnapshot, Iterable[Event]]:
-        """The snapshot with health, expectations and findings; and what began, changed or ended with it."""
-        ...
-
-
-class Readings(Protocol):
-    """The history of the counters, as the monitor's users need it."""
-
-    interval_s: float
-
-    def series(self, device: str, port: int | None, name: str, seconds: float) -> Series | None: ...
-
-
-class Reader(Protocol):
-    """What a monitor runs; `agent.sampler.Sampler` is one."""
-
-    interval_s: float | None
-
-    @property
-    def history(self) -> Readings: ...
-    @property
-    def verbs(self) -> Any: ...
-    @verbs.setter
-    def verbs(self, facts: Any) -> None: ...
-    def open_uevents(self) -> Uevents | None: ...
-    def refresh(self) -> None: ...
-    def tick(self, counters: bool = True) -> None: ...
-    def snapshot(self, counters: Any = "all") -> NodeSnapshot: ...
-    def close(self) -> None: ...
-
-
-class Loopbacks(Protocol):
-    """The benchmarks of this node; `agent.benchmarks.manager.Benchmarks` is one."""
-
-    async def start(self, request: BenchmarkRequest) -> tuple[Benchmark, ...]: ...
-    def all(self) -> tuple[Benchmark, ...]: ...
-    def get(self, id: str) -> Benchmark: ...  # noqa: A002 - the wire's own name
-    async def cancel(self, id: str) -> Benchmark: ...  # noqa: A002
-    async def close(self) -> None: ...
 
 
 class Monitor:
@@ -363,7 +321,8 @@ class Monitor:
 
     def _notice_uevent(self) -> None:
         assert self._uevents is not None
-        if self._uevents.drain():
+        netdevs = {port.netdev for port in self.latest.ports if port.netdev} if self.latest else set()
+        if any(concerns(event, netdevs) for event in self._uevents.drain()):
             self._stale.ring()
 
 
