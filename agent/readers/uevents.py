@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 NETLINK_KOBJECT_UEVENT = 15
@@ -17,6 +18,8 @@ class Uevent(NamedTuple):
     """`add`, `remove`, `change`, `move`, `bind`, `unbind`."""
     subsystem: str
     path: str
+    old_path: str = ""
+    """Before a rename."""
 
 
 def parse(message: bytes) -> Uevent | None:
@@ -25,10 +28,20 @@ def parse(message: bytes) -> Uevent | None:
     if b"@" not in head:
         return None
     pairs = dict(part.split(b"=", 1) for part in rest.split(b"\0") if b"=" in part)
-    action, subsystem, path = (
-        pairs.get(key, b"").decode("utf-8", "replace") for key in (b"ACTION", b"SUBSYSTEM", b"DEVPATH")
+    action, subsystem, path, old = (
+        pairs.get(key, b"").decode("utf-8", "replace") for key in (b"ACTION", b"SUBSYSTEM", b"DEVPATH", b"DEVPATH_OLD")
     )
-    return Uevent(action, subsystem, path) if action and subsystem in SUBSYSTEMS else None
+    return Uevent(action, subsystem, path, old) if action and subsystem in SUBSYSTEMS else None
+
+
+def concerns(event: Uevent, netdevs: Collection[str]) -> bool:
+    """Whether an inventory may read something else than before; `netdevs` are those of the ports.
+
+    A pod that starts or ends makes and renames virtual netdevs: of these only the ports' own count.
+    """
+    if event.subsystem != "net" or not event.path.startswith("/devices/virtual/"):
+        return True
+    return any(path.rpartition("/")[2] in netdevs for path in (event.path, event.old_path) if path)
 
 
 class Uevents:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agent.encoding import UnknownSelection
 from agent.lane import MOST, Lane
 from agent.monitor import Monitor, percent_of_expected, shown
+from agent.readers import uevents
 from agent.schedule import Alarm, next_due
 from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Benchmark, Event, Finding, NodeSnapshot
@@ -238,7 +239,7 @@ async def test_uevents_bring_an_inventory_but_a_storm_brings_no_storm_of_them():
             return ours.fileno()
 
         def drain(self):
-            return [ours.recv(65536)]
+            return [uevents.parse(ours.recv(65536))]
 
         def close(self):
             ours.close()
@@ -248,10 +249,18 @@ async def test_uevents_bring_an_inventory_but_a_storm_brings_no_storm_of_them():
     async with running(sampler) as monitor:
         await anext(monitor.subscribe())
         for _ in range(100):
-            kernel.send(b"add@/devices/x")
+            kernel.send(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=infiniband\0DEVPATH=/devices/x\0")
             await asyncio.sleep(0.01)
         await asyncio.sleep(1.5)
         assert sampler.refreshes == 2
+        await asyncio.sleep(2.5)
+        before = sampler.refreshes
+        for number in range(20):
+            path = f"/devices/virtual/net/veth{number}".encode()
+            kernel.send(b"add@" + path + b"\0ACTION=add\0SUBSYSTEM=net\0DEVPATH=" + path + b"\0")
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(2.5)
+        assert sampler.refreshes == before, "a pod's netdev is no reason"
     kernel.close()
 
 

@@ -127,3 +127,18 @@ def test_lifetimes_of_addresses_are_no_change() -> None:
 )
 def test_uevents(message: bytes, expected: uevents.Uevent | None) -> None:
     assert uevents.parse(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "matters"),
+    [
+        (uevents.Uevent("add", "infiniband", "/devices/virtual/infiniband/rxe0"), True),
+        (uevents.Uevent("add", "net", "/devices/pci0000:00/0000:3b:00.0/net/eth0"), True),
+        (uevents.Uevent("add", "net", "/devices/virtual/net/veth1a2b"), False),
+        (uevents.Uevent("move", "net", "/devices/virtual/net/eth0", "/devices/virtual/net/tmp1"), False),
+        (uevents.Uevent("remove", "net", "/devices/virtual/net/bond0"), True),
+        (uevents.Uevent("move", "net", "/devices/virtual/net/lag0", "/devices/virtual/net/bond0"), True),
+    ],
+)
+def test_only_the_ports_own_virtual_netdevs_concern_us(event: uevents.Uevent, matters: bool) -> None:
+    assert uevents.concerns(event, {"bond0"}) is matters
