@@ -17,9 +17,8 @@ from agent.readers.addresses import fingerprint
 from agent.readers.assemble import Condition
 from agent.readers.device import CLASS, DeviceReader, VerbsPortFacts
 from agent.readers.files import allow_descriptors
-from agent.readers.netlink import Netlink
 from agent.readers.pci import Buses, scan
-from agent.readers.processes import Resolver, Users, read_processes
+from agent.readers.processes import Resolver, Users, read_all
 from agent.readers.root import Root
 from agent.readers.uevents import Uevents
 from agent.readers.watched import Watched
@@ -202,29 +201,7 @@ class Sampler:
         self._host = host.read_host(self.root, buses, folders, percent)
 
     def _read_processes(self) -> None:
-        found: list[Process] = []
-        failed: list[Problem] = []
-        try:
-            netlink = Netlink()
-        except OSError as error:
-            if error.errno != errno.EPROTONOSUPPORT:  # no RDMA in this kernel: no queue pairs either
-                failed.append(problems.no_queue_pairs(None, error))
-            self._processes, self._process_problems = (), tuple(failed)
-            return
-        try:
-            for device in netlink.devices():
-                try:
-                    found += read_processes(
-                        self.root, netlink, device.number, self.node, device.name, self._users, self.resolve
-                    )
-                except OSError as error:
-                    failed.append(problems.no_queue_pairs(device.name, error))
-        except OSError as error:
-            failed.append(problems.no_queue_pairs(None, error))
-        finally:
-            netlink.close()
-        found.sort(key=lambda each: (natural(each.device), each.port or 0, each.pid or 0, each.command or ""))
-        self._processes, self._process_problems = tuple(found), tuple(failed)
+        self._processes, self._process_problems = read_all(self.root, self.node, self._users, self.resolve)
 
     # Coming and going
 

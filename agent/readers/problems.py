@@ -45,15 +45,6 @@ def not_listed(error: OSError) -> Problem:
     )
 
 
-def no_queue_pairs(device: str | None, error: OSError) -> Problem:
-    """Who uses a device, or all of them, cannot be known now."""
-    return Problem(
-        source="processes",
-        message=f"the kernel does not list the queue pairs{f' of {device}' if device else ''}: {error.strerror}",
-        hint="run as root in the host's network and PID namespaces",
-    )
-
-
 def no_device(node: str, root: Root, host: Host, *, listed: bool) -> Problem:
     """Why there is no RDMA device, and what to do. `listed`: the class folder is there, and empty."""
     missing = f"/{CLASS} is empty" if listed else f"/{CLASS} is missing: no RDMA driver is loaded"

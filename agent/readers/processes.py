@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 from agent.readers.netlink import Netlink, QueuePair
 from agent.readers.root import Root, clean
-from diagnostics.model import Process
+from diagnostics.model import Problem, Process
+from diagnostics.natural import natural
 
 
 class PodName(NamedTuple):
@@ -96,6 +98,40 @@ def count(queue_pairs: list[QueuePair]) -> dict[tuple[int | None, int | None, st
         kind = pair.type or "unknown"
         types[kind] = types.get(kind, 0) + 1
     return groups
+
+
+def read_all(
+    root: Root, node: str, users: Users, resolve: Resolver | None
+) -> tuple[tuple[Process, ...], tuple[Problem, ...]]:
+    """The owners of every device's queue pairs; a device that does not tell hides no other."""
+    found: list[Process] = []
+    failed: list[Problem] = []
+    try:
+        netlink = Netlink()
+    except OSError as error:
+        # EPROTONOSUPPORT: no RDMA in this kernel, and no queue pairs either
+        return (), () if error.errno == errno.EPROTONOSUPPORT else (no_queue_pairs(None, error),)
+    try:
+        for device in netlink.devices():
+            try:
+                found += read_processes(root, netlink, device.number, node, device.name, users, resolve)
+            except OSError as error:
+                failed.append(no_queue_pairs(device.name, error))
+    except OSError as error:
+        failed.append(no_queue_pairs(None, error))
+    finally:
+        netlink.close()
+    found.sort(key=lambda each: (natural(each.device), each.port or 0, each.pid or 0, each.command or ""))
+    return tuple(found), tuple(failed)
+
+
+def no_queue_pairs(device: str | None, error: OSError) -> Problem:
+    """Who uses a device, or all of them, cannot be known now."""
+    return Problem(
+        source="processes",
+        message=f"the kernel does not list the queue pairs{f' of {device}' if device else ''}: {error.strerror}",
+        hint="run as root in the host's network and PID namespaces",
+    )
 
 
 def read_processes(

@@ -510,7 +510,7 @@ class FakeNetlink:
 def test_one_device_whose_queue_pairs_cannot_be_listed_hides_no_other(
     sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.sampler.Netlink", FakeNetlink)
+    monkeypatch.setattr("agent.readers.processes.Netlink", FakeNetlink)
     look(sampler)
     sampler._read_processes()
     found = sampler.snapshot()
@@ -531,8 +531,8 @@ def test_a_problem_of_before_does_not_outlive_the_kernels_rdma(
         raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
 
     look(sampler)
-    monkeypatch.setattr("agent.sampler.Netlink", FakeNetlink)
+    monkeypatch.setattr("agent.readers.processes.Netlink", FakeNetlink)
     sampler._read_processes()
-    monkeypatch.setattr("agent.sampler.Netlink", absent)
+    monkeypatch.setattr("agent.readers.processes.Netlink", absent)
     sampler._read_processes()
     assert (sampler.snapshot().processes, sampler.snapshot().errors) == ((), ())
