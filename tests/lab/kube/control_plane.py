@@ -126,6 +126,8 @@ class ControlPlane:
 
     def nodes(self, count: int, resource: str = "rdma/hca_shared_devices_a", first: int = 1) -> None:
         """Create `gpu-0001` … as NFD and the device plugins would have labelled them; kwok keeps them Ready."""
+        if count < 1:
+            return  # kubectl takes an empty list for a mistake
         items = [node_object(number, resource) for number in range(first, first + count)]
         self.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
