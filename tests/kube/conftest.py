@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube.fleet_fixtures import agents, twenty  # noqa: F401 - fixtures of the whole folder
+from tests.kube.fleet_fixtures import agents, seen, twenty  # noqa: F401 - fixtures of the whole folder
 from tests.lab.kube.control_plane import ControlPlane, LabError
 from tests.lab.kube.programs import MissingProgram
 

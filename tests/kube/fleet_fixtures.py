@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from diagnostics.cluster.fleet import Fleet
 from tests.kube.real_agents import RealAgent
+from tui.options import Options
+from tui.sources.base import Outage
+from tui.sources.cluster import ClusterSource
 
 if TYPE_CHECKING:
     from tests.kube.conftest import Cluster
@@ -43,6 +48,44 @@ def agents(twenty: Cluster, trees: Path, tmp_path_factory: pytest.TempPathFactor
     finally:
         for agent in running.values():
             agent.stop()
+
+
+class Watched:
+    """The newest picture of a source, kept by a task."""
+
+    def __init__(self, source: ClusterSource) -> None:
+        self.source = source
+        self.fleet = Fleet()
+        self.outage: Outage | None = None
+        self.pictures = 0
+
+    async def run(self) -> None:
+        async for fleet in self.source.fleet():
+            if isinstance(fleet, Outage):
+                self.outage = fleet
+                continue
+            self.fleet = fleet
+            self.pictures += 1
+
+
+@contextlib.asynccontextmanager
+async def watched(cluster: Cluster, **options) -> AsyncIterator[Watched]:
+    source = ClusterSource(Options(kubeconfig=str(cluster.lab.kubeconfig), **options))
+    seen = Watched(source)
+    task = asyncio.create_task(seen.run())
+    try:
+        await until(lambda: seen.fleet.complete)
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await source.close()
+
+
+@pytest.fixture
+async def seen(agents: dict[str, RealAgent], twenty: Cluster) -> AsyncIterator[Watched]:
+    async with watched(twenty) as one:
+        yield one
 
 
 async def until(condition: Callable[[], object], seconds: float = 20, what: str = "") -> None:

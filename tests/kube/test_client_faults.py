@@ -15,10 +15,9 @@ from diagnostics.cluster.agents import _Token
 from diagnostics.errors import UserError
 from diagnostics.model import BenchmarkRequest, NodeSnapshot
 from tests.kube.conftest import BASE, Cluster
-from tests.kube.fleet_fixtures import COUNT, until
+from tests.kube.fleet_fixtures import COUNT, Watched, until, watched
 from tests.kube.proxies import BusyProxy
 from tests.kube.real_agents import RealAgent, rdmatop
-from tests.kube.test_sources_cluster import Watched, watched
 from tests.lab.kube.control_plane import kubeconfig
 from tui.options import Options
 from tui.sources.base import Outage

@@ -3,61 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
-import pytest
-
-from diagnostics.cluster.fleet import Fleet
 from diagnostics.model import NodeSnapshot
-from tests.kube.conftest import Cluster
-from tests.kube.fleet_fixtures import COUNT, TREES, until
-from tests.kube.real_agents import RealAgent
-from tui.options import Options
-from tui.sources.base import Outage
-from tui.sources.cluster import ClusterSource
-
-
-class Watched:
-    """The newest picture of a source, kept by a task."""
-
-    def __init__(self, source: ClusterSource) -> None:
-        self.source = source
-        self.fleet = Fleet()
-        self.outage: Outage | None = None
-        self.pictures = 0
-
-    async def run(self) -> None:
-        async for fleet in self.source.fleet():
-            if isinstance(fleet, Outage):
-                self.outage = fleet
-                continue
-            self.fleet = fleet
-            self.pictures += 1
-
-
-@contextlib.asynccontextmanager
-async def watched(cluster: Cluster, **options) -> AsyncIterator[Watched]:
-    source = ClusterSource(Options(kubeconfig=str(cluster.lab.kubeconfig), **options))
-    seen = Watched(source)
-    task = asyncio.create_task(seen.run())
-    try:
-        await until(lambda: seen.fleet.complete)
-        yield seen
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await source.close()
-
-
-@pytest.fixture
-async def seen(agents: dict[str, RealAgent], twenty: Cluster) -> AsyncIterator[Watched]:
-    async with watched(twenty) as one:
-        yield one
+from tests.kube.fleet_fixtures import COUNT, TREES, Watched, until
 
 
 async def test_every_node_is_a_row(seen: Watched) -> None:
-    await until(lambda: all(seen.fleet.rows[name].rates_from for name in TREES), what=repr(seen.fleet.rows["gpu-0011"]))
+    # Another test may have deleted the kind: the agents write anew with their next heartbeat.
+    await until(lambda: all(seen.fleet.rows[name].rates_from for name in TREES), 90)
     assert list(seen.fleet.rows)[:COUNT] == [f"gpu-{number:04d}" for number in range(1, COUNT + 1)]
     assert seen.fleet.installed
     assert seen.fleet.notices == ()
