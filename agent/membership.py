@@ -23,17 +23,19 @@ log = logging.getLogger(__name__)
 
 
 class Membership:
-    """Everything that goes to the API server, under one identity and one connection pool."""
+    """Everything that goes to the API server, under one identity."""
 
     def __init__(self, config: ApiConfig, node: str, *, publish: bool) -> None:
         self._api = ApiServer(config)
+        self._reviews = ApiServer(config)
+        """A pool of its own: whoever tries tokens cannot hold up what the node says of itself."""
         self._publisher = Publisher(self._api, node) if publish else None
         self.pods = PodNames(self._api, node)
         self._tasks: list[asyncio.Task[None]] = []
 
     def authorizer(self, tokens: Authorizer | None) -> Authorizer:
         """The tokens file first, where there is one, then the cluster."""
-        return ClusterGrants(ClusterAuthorizer(self._api), tokens)
+        return ClusterGrants(ClusterAuthorizer(self._reviews), tokens)
 
     def start(self, monitor: Monitor) -> None:
         self._tasks.append(asyncio.create_task(self.pods.run(), name="pods"))
@@ -50,6 +52,7 @@ class Membership:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._api.close()
+        await self._reviews.close()
 
 
 def find_cluster(options: AgentOptions) -> ApiConfig | None:

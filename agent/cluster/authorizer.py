@@ -7,6 +7,7 @@ cached, nobody gets in.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -21,6 +22,10 @@ AUDIENCE = "rdmatop"
 KEEP_S = 60.0
 MOST_KEPT = 1024
 LONGEST_TOKEN = 16 * 1024
+ASKED_AT_ONCE = 4
+"""Tokens under review; `ASKED_BURST` at most wait or are."""
+ASKED_BURST, ASKED_A_SECOND = 40.0, 5.0
+"""Reviews of what is not cached: a fleet's viewers need two each a minute, whoever tries tokens gets no further."""
 
 Value = TypeVar("Value")
 
@@ -28,7 +33,8 @@ Value = TypeVar("Value")
 class Decision(NamedTuple):
     allowed: bool
     status: int
-    """200, else what the client gets: 401 not known, 403 known and not allowed, 503 cannot be asked now."""
+    """200, else what the client gets: 401 not known, 403 known and not allowed, 429 too many ask, 503 cannot be
+    asked now."""
     user: str | None
     reason: str
 
@@ -68,6 +74,8 @@ class ClusterAuthorizer:
         self._clock = clock
         self._users: _Kept[_User] = _Kept(clock)
         self._decisions: _Kept[Decision] = _Kept(clock)
+        self._left, self._filled = ASKED_BURST, clock()
+        self._asking, self._turn = 0, asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def decide(self, token: str, verb: str, path: str) -> Decision:
         """`verb` is the HTTP method in lower case, `path` a route of ours (`/v1/benchmarks`)."""
@@ -77,15 +85,31 @@ class ClusterAuthorizer:
         kept = self._decisions.get((key, verb, path))
         if kept is not None:
             return kept
+        if not self._may_ask():
+            return Decision(False, 429, None, "too many requests with tokens that are not known yet")
+        self._asking += 1
         try:
-            user = await self._user(key, token)
-            decision = await self._access(user, verb, path) if isinstance(user, _User) else user
+            async with self._turn:
+                user = await self._user(key, token)
+                decision = await self._access(user, verb, path) if isinstance(user, _User) else user
         except ApiAway as error:
             return Decision(False, 503, None, f"the API server cannot be asked: {error}")
         except ApiRefused as error:
             return Decision(False, 503, None, f"the API server does not answer this agent: {error}")
+        finally:
+            self._asking -= 1
         self._decisions.put((key, verb, path), decision)
         return decision
+
+    def _may_ask(self) -> bool:
+        """A bucket of reviews that fills at `ASKED_A_SECOND`."""
+        moment = self._clock()
+        self._left = min(ASKED_BURST, self._left + (moment - self._filled) * ASKED_A_SECOND)
+        self._filled = moment
+        if self._left < 1 or self._asking >= ASKED_BURST:
+            return False
+        self._left -= 1
+        return True
 
     async def _user(self, key: bytes, token: str) -> _User | Decision:
         kept = self._users.get(key)

@@ -30,4 +30,6 @@ class ClusterGrants:
             return None
         if decision.status == 403:
             raise Refused(403, "forbidden", decision.reason, "ask for a role with this non-resource URL and verb")
+        if decision.status == 429:
+            raise Refused(429, "too-many", decision.reason, "ask again in a second", Retry_After="1")
         raise Refused(503, "cannot-ask", decision.reason, "the agent lets nobody in until the API server answers")

@@ -12,7 +12,7 @@ from diagnostics.version import VERSION
 
 _REF = "#/components/schemas/{name}"
 _ALWAYS = {400: "The request is not understood", 503: "Too many connections, or not ready"}
-_OVER_TCP = {401: "No token, or not a valid one", 403: "The token is not an operator's"}
+_OVER_TCP = {401: "No token, or not a valid one", 403: "The token is not an operator's", 429: "Too many unknown tokens"}
 _PHRASES = {
     404: "There is no such thing",
     409: "It cannot be done as asked, or not now",

@@ -12,10 +12,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from agent.cluster.authorizer import ClusterAuthorizer, Decision
 from agent.cluster.config import from_kubeconfig, in_pod
+from agent.cluster.grants import ClusterGrants
 from agent.config import Address, AgentOptions
 from agent.membership import Membership, find_cluster
 from agent.monitor import Monitor
+from agent.server.errors import Refused
 from agent.server.service import Service
 from diagnostics.errors import UserError
 from diagnostics.model import Event
@@ -157,3 +160,38 @@ def test_an_account_without_an_authority_is_told(tmp_path, content):
         (tmp_path / "ca.crt").write_text(content)
     with pytest.raises(UserError, match=r"ca\.crt: no certificate authority"):
         in_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}, str(tmp_path))
+
+
+async def test_whoever_tries_tokens_costs_the_cluster_a_bounded_number_of_reviews():
+    asked, most, now = 0, 0, 100.0
+
+    class Api:
+        under_way = 0
+
+        async def call(self, method, path, body):
+            nonlocal asked, most
+            asked, self.under_way = asked + 1, self.under_way + 1
+            most = max(most, self.under_way)
+            await asyncio.sleep(0)
+            self.under_way -= 1
+            return b'{"status": {"authenticated": false}}'
+
+    authorizer = ClusterAuthorizer(Api(), clock=lambda: now)
+    answers = await asyncio.gather(*(authorizer.decide(f"guess-{number}", "get", "/v1/node") for number in range(500)))
+    assert (asked, most) == (40, 4)
+    assert [answer.status for answer in answers].count(429) == 460
+    assert not any(answer.allowed for answer in answers)
+    assert (await authorizer.decide("guess-0", "get", "/v1/node")).status == 401, "what is cached is answered"
+    now += 1
+    answers = [await authorizer.decide(f"later-{number}", "get", "/v1/node") for number in range(20)]
+    assert [answer.status for answer in answers] == [401] * 5 + [429] * 15
+
+
+async def test_the_client_hears_that_too_many_ask():
+    class Busy:
+        async def decide(self, token, verb, path):
+            return Decision(False, 429, None, "too many")
+
+    with pytest.raises(Refused) as told:
+        await ClusterGrants(Busy()).grant("t", "GET", "/v1/node")
+    assert (told.value.status, told.value.headers) == (429, {"Retry-After": "1"})
