@@ -57,7 +57,15 @@ async def _run_all(
 ) -> Outcome:
     main = asyncio.current_task()
     assert main is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, main.cancel)
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        loop.add_signal_handler(
+            signal.SIGINT, lambda: None
+        )  # a second one would lose what was measured until the first
+        main.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
     items: list[Benchmark] = []
     refused: list[tuple[BenchmarkRequest, UserError]] = []
     interrupted = False
