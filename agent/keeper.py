@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
@@ -19,7 +19,7 @@ from agent.readers.kernel_log import KernelLog
 from agent.store import Store
 from diagnostics.checks.engine import Judge
 from diagnostics.kernel_log import LogFilter
-from diagnostics.model import Event, Finding, NodeSnapshot
+from diagnostics.model import Event, Finding, NodeSnapshot, Problem
 from diagnostics.timing import now as time_now
 from diagnostics.windows import Windows
 
@@ -79,7 +79,21 @@ class Keeper:
         self._judge.store_problem = self._store.problem
         judged, events = self._judge.step(snapshot, windows)
         self._save(judged, events)
-        return judged, events
+        told = tuple(self._problems())
+        return msgspec.structs.replace(judged, errors=judged.errors + told) if told else judged, events
+
+    def _problems(self) -> Iterator[Problem]:
+        """What was lost on the way, of events and of the kernel's log."""
+        if self._store.note is not None:
+            yield Problem(source="store", message=self._store.note)
+        if self._store.lost:
+            yield Problem(source="store", message=f"{self._store.lost} writes were lost while the disk took nothing")
+        if self._kernel_log is not None and self._kernel_log.overrun:
+            message = f"the kernel's log ran over {self._kernel_log.overrun} times before it was read"
+            yield Problem(source="kernel-log", message=message)
+        if self._lines.dropped:
+            message = f"{self._lines.dropped} lines of storms in the kernel's log were not looked at"
+            yield Problem(source="kernel-log", message=message)
 
     def acknowledge(self, finding: str, by: str) -> Event | None:
         """A person has seen a finding; None for an id that does not stand. On disk before the caller hears of it."""

@@ -122,3 +122,17 @@ def test_sums_go_on_within_a_boot_and_begin_anew_with_the_next(tmp_path: Path) -
     assert again == 8.0
     assert since is not None
     assert run("boot-2", "109") == (1.0, None)
+
+
+def test_what_was_lost_or_damaged_is_told_in_the_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "rdmatop.sqlite").write_bytes(b"this is no database" * 1000)
+    keeper, store = keeper_of(tmp_path)
+    keeper._lines.dropped = 7
+    store._queue.lost = 3
+    judged, _ = keeper.step(snapshot(down=False), None)
+    told = [(each.source, each.message) for each in judged.errors]
+    assert [source for source, _ in told] == ["store", "store", "kernel-log"]
+    assert "damaged" in told[0][1]
+    assert told[1][1].startswith("3 writes")
+    assert told[2][1].startswith("7 lines")
+    keeper.close()
