@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from diagnostics.cards import find_card
-from diagnostics.model import BenchmarkVerdict, Operation
+from diagnostics.model import BenchmarkVerdict
 
 LANE_GBPS = {
     "SDR": 2.5,
@@ -149,7 +149,6 @@ def traffic_ceiling_gbps(
 def expected_benchmark(
     link_gbps: float | None,
     pcie_gbps: float | None,
-    operation: Operation = "write",
     bidirectional: bool = False,
     size_bytes: int = 1 << 20,
     *,
@@ -164,7 +163,6 @@ def expected_benchmark(
     port and the slot, so the sum is not doubled. Send and read move the same bytes as write over the same hops; a read
     keeps the link full at these sizes with the 16 requests in flight that every card has.
     """
-    del operation  # all three are held to the same figure
     if link_gbps is None or link_gbps <= 0:
         return Expectation(None, None)
     directions = 2 if bidirectional and not loopback else 1

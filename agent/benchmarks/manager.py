@@ -197,7 +197,7 @@ class Benchmarks:
                         break
                     await self._advance(item, reply)
         after = await self._reading() if result.messages else None
-        return outcome.finish(self._history.get(item.id), result, before, after)
+        return outcome.finish(self._history.get(item.id), result, before, after, self._history.all())
 
     async def _advance(self, item: Benchmark, progress: Progress) -> None:
         if item.id in self._cancelled:

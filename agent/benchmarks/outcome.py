@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from agent.verbs.protocol import Result
-from diagnostics.checks.benchmarks import is_error
+from diagnostics.checks.benchmarks import best_of, is_error
 from diagnostics.counters import spec_of
 from diagnostics.links import (
+    BASELINE_SHARE,
     JUDGED_BYTES,
-    PASS,
     Rate,
     benchmark_verdict,
     data_gbps,
@@ -32,8 +32,14 @@ from diagnostics.model import (
 STATES: dict[str, BenchmarkState] = {"done": "done", "cancelled": "cancelled", "failed": "failed"}
 
 
-def finish(item: Benchmark, result: Result, before: NodeSnapshot | None, after: NodeSnapshot | None) -> Benchmark:
-    """The item with everything that the run gave, and judged."""
+def finish(
+    item: Benchmark,
+    result: Result,
+    before: NodeSnapshot | None,
+    after: NodeSnapshot | None,
+    earlier: Iterable[Benchmark] = (),
+) -> Benchmark:
+    """The item with everything that the run gave, and judged, by this node's `earlier` runs too."""
     low_p50_p99_high = result.latency_us
     increases = moved(item, before, after)
     measured = replace(
@@ -58,10 +64,16 @@ def finish(item: Benchmark, result: Result, before: NodeSnapshot | None, after: 
         gid_index=result.gid_index if result.gid_index is not None else item.gid_index,
         gid=result.gid,
     )
-    return judge(measured, result, before or after, errors_moved(increases))
+    return judge(measured, result, before or after, errors_moved(increases), earlier)
 
 
-def judge(item: Benchmark, result: Result, snapshot: NodeSnapshot | None, errors: str = "") -> Benchmark:
+def judge(
+    item: Benchmark,
+    result: Result,
+    snapshot: NodeSnapshot | None,
+    errors: str = "",
+    earlier: Iterable[Benchmark] = (),
+) -> Benchmark:
     """Adds expectation, verdict and a sentence."""
     port, device = _of(item, snapshot)
     expectation = _expectation(item, port, device)
@@ -73,8 +85,10 @@ def judge(item: Benchmark, result: Result, snapshot: NodeSnapshot | None, errors
         return replace(item, verdict="fail" if bad else "unknown", reason=f"{result.error}{hint}")
     if result.outcome == "cancelled":
         return replace(item, verdict="unknown", reason="cancelled: what was measured until then")
-    verdict = benchmark_verdict(item.bandwidth_gbps, item.expected_gbps)
-    return replace(item, verdict=verdict, reason=_reason(item, verdict, device) + errors)
+    held = item.latency_us is None and not is_software(device)
+    best = best_of(item, earlier) if held else None
+    verdict = benchmark_verdict(item.bandwidth_gbps, item.expected_gbps, best)
+    return replace(item, verdict=verdict, reason=_reason(item, verdict, device, best) + errors)
 
 
 def _expectation(item: Benchmark, port: Port | None, device: Device | None) -> tuple[float | None, str | None]:
@@ -85,7 +99,6 @@ def _expectation(item: Benchmark, port: Port | None, device: Device | None) -> t
     return expected_benchmark(
         link,
         pcie,
-        item.operation,
         item.bidirectional,
         item.size_bytes,
         qps=item.qps,
@@ -99,16 +112,19 @@ def is_software(device: Device | None) -> bool:
     return device is not None and device.function == "virtual"
 
 
-def _reason(item: Benchmark, verdict: BenchmarkVerdict, device: Device | None) -> str:
+def _reason(item: Benchmark, verdict: BenchmarkVerdict, device: Device | None, best: float | None) -> str:
     if item.latency_us is not None:
         ended = "the last byte seen in memory" if item.latency_by == "memory" else "by completion"
         return f"median {item.latency_us.p50:.2f} us, {ended}; no published figure for a loopback to hold it against"
     gbps = item.bandwidth_gbps or 0.0
+    own = f"{gbps / best:.0%} of this node's own best {best:.3g} Gb/s" if best else ""
     if item.expected_gbps is None:
-        return f"{gbps:.3g} Gb/s; " + _unjudged(item, device)
+        return f"{gbps:.3g} Gb/s{own and ', ' + own}; " + _unjudged(item, device)
     share = gbps / item.expected_gbps
     text = f"{gbps:.1f} of {item.expected_gbps:.1f} Gb/s expected ({100 * share:.0f} %), limited by the {_limit(item)}"
-    if share >= PASS or verdict == "pass":
+    if best and gbps < BASELINE_SHARE * best:
+        text += f"; {own}"
+    if verdict == "pass":
         return text
     return text + "; look at MTU, PCIe, NUMA and CPU frequency, and compare with the other ports"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import get_args
 
@@ -20,17 +20,19 @@ from diagnostics.checks.base import (
     row_of,
 )
 from diagnostics.counters import spec_of
+from diagnostics.links import BASELINE_SHARE, NOTE, WARN
 from diagnostics.model import Benchmark, CounterSource, Evidence, Severity
 
 RATIO_SOURCE = "ngc_multinode_perf: 90 % of the rate; rdmatop warns under 90 %, fails under 80 %"
 BITS = {"rx_bits_phy", "rx_corrected_bits_phy"}
 """Traffic, and what FEC is there for."""
 
-Key = tuple[str | None, int | None, str, str, int, int, bool]
+Key = tuple[str | None, int | None, str, str, int, int, bool, float | None]
 
 
 def key_of(benchmark: Benchmark) -> Key:
-    """Runs that may be compared: same port, kind, operation, size, queue pairs and direction."""
+    """Runs that may be compared: same port, kind, operation, size, queue pairs, direction, and link and slot as before
+    (the expectation): a port that was given a slower link on purpose is not slower than itself."""
     return (
         benchmark.device,
         benchmark.port,
@@ -39,6 +41,24 @@ def key_of(benchmark: Benchmark) -> Key:
         benchmark.size_bytes,
         benchmark.qps,
         benchmark.bidirectional,
+        round(benchmark.expected_gbps, 1) if benchmark.expected_gbps is not None else None,
+    )
+
+
+def best_of(benchmark: Benchmark, earlier: Iterable[Benchmark]) -> float | None:
+    """The most that a comparable run of this node moved before, Gb/s."""
+    key = key_of(benchmark)
+    return max(
+        (
+            run.bandwidth_gbps
+            for run in earlier
+            if run.id != benchmark.id
+            and run.state == "done"
+            and run.bandwidth_gbps is not None
+            and run.latency_us is None
+            and key_of(run) == key
+        ),
+        default=None,
     )
 
 
@@ -75,10 +95,14 @@ def _nothing(state: State) -> Iterator[Unjudged]:
     title="A port delivers less than it should",
     hint="see what the result was limited by; run it again on an idle port; compare with the other ports of this node",
     thresholds=(
-        Threshold("warn", 0.90, "of what was expected", None, RATIO_SOURCE),
-        Threshold("fail", 0.80, "of what was expected", None, RATIO_SOURCE),
+        Threshold("warn", NOTE, "of what was expected", None, RATIO_SOURCE),
+        Threshold("fail", WARN, "of what was expected", None, RATIO_SOURCE),
         Threshold(
-            "baseline", 0.95, "of the earlier runs", None, "superbenchmark: not more than 5 % under the baseline"
+            "baseline",
+            BASELINE_SHARE,
+            "of the earlier runs",
+            None,
+            "superbenchmark: not more than 5 % under the baseline",
         ),
     ),
     follows=(

@@ -17,7 +17,7 @@ from agent.benchmarks import guard, outcome
 from agent.benchmarks.history import KEPT, History
 from agent.benchmarks.manager import Benchmarks
 from agent.verbs.client import VerbsClient
-from agent.verbs.protocol import VerbsFacts
+from agent.verbs.protocol import Result, VerbsFacts
 from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Benchmark, BenchmarkRequest, Counter, CounterSource, Device, NodeSnapshot, Pcie, Port
 from diagnostics.model import Node as NodeLine
@@ -177,6 +177,39 @@ def test_a_run_is_clean_only_if_no_source_counted_errors(
     increases = outcome.moved(item, before, after)
     assert increases == {(source, name): 2}
     assert outcome.errors_moved(increases) == (f"; error counters moved: {name} +2" if dirty else "")
+
+
+def done(gbps: float) -> Benchmark:
+    return replace(
+        blank(Benchmark), id=f"b{gbps}", node="n", device="mlx5_0", port=1, kind="loopback", operation="write",
+        state="done",
+        size_bytes=1 << 20, qps=2, chain=128, bandwidth_gbps=gbps, expected_gbps=200.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("earlier", "function", "verdict", "says"),
+    [
+        ((), "pf", "note", "187.0 of 200.0 Gb/s expected"),
+        ((done(199.0), done(150.0)), "pf", "warn", "94% of this node's own best 199 Gb/s"),
+        ((done(196.0),), "pf", "note", "187.0 of 200.0 Gb/s expected"),
+        ((replace(done(199.0), qps=8),), "pf", "note", "expected"),
+        ((replace(done(399.0), expected_gbps=400.0),), "pf", "note", "expected"),
+        ((replace(done(199.0), state="cancelled"),), "pf", "note", "expected"),
+        ((replace(done(199.0), expected_gbps=None),), "virtual", "unknown", "software"),
+    ],
+)
+async def test_the_nodes_own_best_run_is_a_measure_too(
+    earlier: tuple[Benchmark, ...], function: str, verdict: str, says: str
+) -> None:
+    readings = Readings()
+    readings.function = function
+    node = await readings.read()
+    item = replace(done(187.0), state="running", bandwidth_gbps=None, expected_gbps=None)
+    made = Result(id=item.id, outcome="done", bandwidth_gbps=187.0, elapsed_s=1.0, messages=1)
+    judged = outcome.finish(item, made, node, node, earlier)
+    assert (judged.verdict, judged.expected_gbps) == (verdict, None if function == "virtual" else 200.0)
+    assert says in (judged.reason or "")
 
 
 async def test_an_item_for_each_port_and_size_one_after_the_other() -> None:
