@@ -36,6 +36,8 @@ FULL = 0.9
 
 GroupKey = tuple[str, int | None, str]
 """(device, port, source)."""
+Total = tuple[str, int | None, str, str, float]
+"""(device, port, source, name, raw increase): one name may be of several sources."""
 
 
 class Sums(NamedTuple):
@@ -201,7 +203,7 @@ class History:
         self._tracks: dict[GroupKey, Track] = {}
         self._finds: dict[tuple[str, int | None, str], tuple[Track, int] | None] = {}
         self._seen: dict[GroupKey, float] = {}
-        self._baseline: dict[tuple[str, int | None, str], float] = {}
+        self._baseline: dict[tuple[GroupKey, str], float] = {}
 
     def add(self, key: GroupKey, reading: Reading) -> None:
         """Take a group's reading; one that was taken already leaves a gap, for its device is stale."""
@@ -212,7 +214,7 @@ class History:
             if track is None:
                 track = self._tracks[key] = Track(reading.block.specs, self.seconds + 1)
                 for place, spec in enumerate(track.specs):
-                    track.risen[place] = self._baseline.get((key[0], key[1], spec.name), 0.0)
+                    track.risen[place] = self._baseline.get((key, spec.name), 0.0)
                 self._finds.clear()
             if track.last_at_ns == reading.block.at_ns:
                 track.gap(time.monotonic())
@@ -236,20 +238,21 @@ class History:
             found = self._find(device, port, name)
             return found[0].delta(found[1], window_s) if found is not None else None
 
-    def totals(self) -> Iterator[tuple[str, int | None, str, float]]:
-        """(device, port, name, raw increase since the baseline) of every counter: what a store keeps over restarts."""
+    def totals(self) -> Iterator[Total]:
+        """(device, port, source, name, raw increase since the baseline) of every counter: what a store keeps over
+        restarts."""
         with self._lock:
             rows = [
-                (key[0], key[1], spec.name, track.risen[place])
+                (*key, spec.name, track.risen[place])
                 for key, track in self._tracks.items()
                 for place, spec in enumerate(track.specs)
             ]
         return iter(rows)
 
-    def restore(self, totals: Iterable[tuple[str, int | None, str, float]]) -> None:
+    def restore(self, totals: Iterable[Total]) -> None:
         """Go on from the totals of before a restart; to be called before the first reading."""
         with self._lock:
-            self._baseline = {(device, port, name): risen for device, port, name, risen in totals}
+            self._baseline = {((device, port, source), name): risen for device, port, source, name, risen in totals}
 
     def group_since_baseline(self, key: GroupKey, specs: tuple[CounterSpec, ...]) -> list[float | None]:
         """How much each counter of a group rose since the baseline, scale applied; None where nothing is known."""

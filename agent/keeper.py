@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agent.history import History
+from agent.history import History, Total
 from agent.readers.kernel_log import KernelLog
 from agent.store import Store
 from diagnostics.checks.engine import Judge
@@ -40,7 +40,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     boot_id: str | None
     since: str
-    totals: list[tuple[str, int | None, str, float]]
+    totals: list[Total]
 
 
 class Keeper:

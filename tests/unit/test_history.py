@@ -168,10 +168,19 @@ def test_totals_are_what_a_baseline_adds_up(feed: Feed) -> None:
     for second in range(3):
         feed.read(second, 2 * second, 0)
     assert list(feed.history.totals()) == [
-        ("mlx5_0", 1, "port_xmit_data", 2.0),
-        ("mlx5_0", 1, "symbol_error", 4.0),
-        ("mlx5_0", 1, "link_downed", 0.0),
+        ("mlx5_0", 1, "counters", "port_xmit_data", 2.0),
+        ("mlx5_0", 1, "counters", "symbol_error", 4.0),
+        ("mlx5_0", 1, "counters", "link_downed", 0.0),
     ]
+
+
+def test_a_name_of_two_sources_goes_on_from_the_sum_of_its_own(feed: Feed) -> None:
+    feed.history.restore(
+        [("mlx5_0", 1, "counters", "symbol_error", 5.0), ("mlx5_0", 1, "ethtool", "symbol_error", 9000.0)]
+    )
+    feed.read(0, 0, 0)
+    feed.read(0, 1, 0)
+    assert feed.history.group_since_baseline(KEY, feed.specs)[1] == 6.0
 
 
 def test_group_answers_agree_with_single_ones(feed: Feed) -> None:
