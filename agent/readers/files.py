@@ -20,7 +20,7 @@ MAX_VALUE = (1 << 64) - 1
 BY_NATURE = frozenset((errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM))
 """What fails so once will do so again."""
 UNSUPPORTED = frozenset((errno.EINVAL, errno.EOPNOTSUPP, errno.ENODATA, errno.ENOSYS))
-"""Of a counter: the device does not have it (sysfs.md 9)."""
+"""Of a counter: the device does not have it (mlx5: hw/mlx5/counters.c, mad.c)."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.5, 300.0
 SPARE_DESCRIPTORS = 512
 """Left for sockets and everything else of the process."""

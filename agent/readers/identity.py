@@ -1,4 +1,4 @@
-"""Who a device is: names, GUIDs, card, function and its place on the PCI bus (sysfs.md 2, 11, 13)."""
+"""Who a device is: names, GUIDs, card, function and its place on the PCI bus (drivers/infiniband/core/sysfs.c)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""PCI functions: who they are, how wide the way to the root is, and what errors they count (sysfs.md 13)."""
+"""PCI functions: who they are, how wide the way to the root is, and what errors they count.
+
+Files of drivers/pci/pci-sysfs.c and drivers/pci/pcie/aer.c.
+"""
 
 from __future__ import annotations
 
