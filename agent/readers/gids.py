@@ -9,6 +9,7 @@ import os
 from typing import NamedTuple
 
 from agent.readers.root import Root, clean, number
+from diagnostics.gids import BEST, LAST_DEFAULT, rank
 
 ZERO = b"0000:0000:0000:0000:0000:0000:0000:0000"
 NO_GUID = b"fe80:" + ZERO[5:]
@@ -59,7 +60,7 @@ def read_gids(
         layer = link_layer or ("Ethernet" if netdev else None)
         kind = gid_type(root.read_fact(f"{folder}/gid_attrs/types/{index}"), layer)
         found.append(Entry(index, gid, kind, netdev))
-        if until_default and (is_routable(found[-1]) or link_layer == "InfiniBand"):
+        if until_default and (rank(index, gid, kind) == BEST or link_layer == "InfiniBand"):
             break
     return tuple(found)
 
@@ -83,14 +84,11 @@ def _read_gid(root: Root, name: str) -> str | None:
     return text if is_gid(text) and text.strip("0:") else None
 
 
-def is_routable(entry: Entry) -> bool:
-    """RoCE v2 with an address of the netdev: IPv4-mapped or a global IPv6 one, not fe80::."""
-    return entry.type == "RoCEv2" and not entry.gid.lower().startswith("fe80:")
-
-
 def default_gid(entries: tuple[Entry, ...]) -> Entry | None:
-    """The one a RoCE application should use: the first RoCE v2 entry with an address of the netdev; else index 0, if
-    it is set. By type and address, never by index: in a pod it may be 5 or 7 (sysfs.md 5)."""
-    return next((entry for entry in entries if is_routable(entry)), None) or next(
-        (entry for entry in entries if entry.row == 0), None
-    )
+    """The one an application should use, and a benchmark does (`diagnostics.gids`); None where there is none."""
+    best = min(entries, key=_rank, default=None)
+    return best if best is not None and _rank(best)[0] <= LAST_DEFAULT else None
+
+
+def _rank(entry: Entry) -> tuple[int, int]:
+    return rank(entry.row, entry.gid, entry.type), entry.row

@@ -5,20 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.verbs.protocol import VerbsGid
-
-IPV4_MAPPED = "0000:0000:0000:0000:0000:ffff:"
-LINK_LOCAL = "fe80:"
-
-
-def rank(gid: VerbsGid) -> int:
-    """The smaller the better: RoCE v2 with an IPv4 address, with another one, v1 with an address, link-local last.
-
-    By type and address and never by index: the usual IPv4 entry is 3 on a host and 5 or 7 in a pod with macvlan.
-    """
-    link_local = gid.gid.startswith(LINK_LOCAL)
-    if gid.type == "RoCEv2":
-        return 3 if link_local else 0 if gid.gid.startswith(IPV4_MAPPED) else 1
-    return 4 if link_local else 2
+from diagnostics.gids import rank
 
 
 def pick(gids: Sequence[VerbsGid], port: int, *, roce: bool) -> VerbsGid | None:
@@ -28,7 +15,7 @@ def pick(gids: Sequence[VerbsGid], port: int, *, roce: bool) -> VerbsGid | None:
         return None
     if not roce:
         return min(own, key=lambda gid: gid.index)
-    return min(own, key=lambda gid: (rank(gid), gid.index))
+    return min(own, key=lambda gid: (rank(gid.index, gid.gid, gid.type), gid.index))
 
 
 def find(gids: Sequence[VerbsGid], port: int, index: int) -> VerbsGid | None:

@@ -164,6 +164,7 @@ GLOBAL = "2001:0db8:0000:0000:0000:0000:0000:0001"
         ({4: (LOCAL, "IB/RoCE v1"), 5: (LOCAL, "RoCE v2"), 7: (GLOBAL, "RoCE v2")}, 7),
         ({0: (LOCAL, "IB/RoCE v1"), 1: (LOCAL, "RoCE v2")}, 0),
         ({5: (LOCAL, "RoCE v2")}, None),
+        ({3: (GLOBAL, "RoCE v2"), 7: (MAPPED, "RoCE v2")}, 7),
         ({}, None),
     ],
 )

@@ -24,8 +24,10 @@ def table(*rows: tuple[int, str, str]) -> list[VerbsGid]:
         ([(0, "RoCEv2", LOCAL), (1, "RoCEv2", IPV4)], 1),
         ([(4, "RoCEv2", IPV6), (5, "RoCEv2", IPV4), (7, "RoCEv2", IPV4)], 5),
         ([(0, "RoCEv2", LOCAL), (3, "RoCEv2", IPV6)], 3),
-        ([(0, "RoCEv1", LOCAL), (2, "RoCEv1", IPV4), (1, "RoCEv2", LOCAL)], 2),
-        ([(0, "RoCEv1", LOCAL), (1, "RoCEv2", LOCAL)], 1),
+        ([(0, "RoCEv1", LOCAL), (2, "RoCEv1", IPV4), (1, "RoCEv2", LOCAL)], 0),
+        ([(2, "RoCEv1", IPV4), (1, "RoCEv2", LOCAL)], 2),
+        ([(0, "RoCEv1", LOCAL), (1, "RoCEv2", LOCAL)], 0),
+        ([(3, "RoCEv2", IPV6), (5, "RoCEv2", IPV4)], 5),
         ([(0, "RoCEv1", LOCAL)], 0),
     ],
 )
