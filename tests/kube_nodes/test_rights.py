@@ -149,29 +149,40 @@ def spec_of(right: Right) -> Pod:
     asleep = container(pod, right.of)
     for key in ("args", "ports", "livenessProbe", "readinessProbe", "startupProbe"):
         asleep.pop(key, None)
-    asleep["command"] = ["sleep", "infinity"]
-    used = {mount["name"] for mount in asleep["volumeMounts"]}
-    volumes = [volume for volume in pod["volumes"] if volume["name"] in used]
+    asleep |= {"name": right.name, "command": ["sleep", "infinity"]}
     # nothing that sleeps as process 1 hears SIGTERM
-    return pod | {"nodeName": NODE, "containers": [asleep], "volumes": volumes, "terminationGracePeriodSeconds": 1}
+    return pod | {"nodeName": NODE, "containers": [asleep], "terminationGracePeriodSeconds": 1}
+
+
+def pods() -> list[Pod]:
+    """As few as can be, for an emulated node: containers that differ in nothing of their pod share one."""
+    shared: dict[str, Pod] = {}
+    for right in RIGHTS:
+        spec = spec_of(right)
+        containers = spec.pop("containers")
+        shared.setdefault(json.dumps(spec), spec | {"containers": []})["containers"] += containers
+    return [
+        {
+            "apiVersion": "v1", "kind": "Pod", "spec": spec,
+            "metadata": {"name": f"without-{number}", "namespace": "rdmatop"},
+        }
+        for number, spec in enumerate(shared.values())
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def trials(agents: Agents) -> Iterator[dict[str, Trial]]:
-    """All at once: starting them is what takes the time."""
-    pods = [
-        {
-            "apiVersion": "v1", "kind": "Pod", "spec": spec_of(right),
-            "metadata": {"name": f"without-{right.name}", "namespace": "rdmatop"},
-        }
-        for right in RIGHTS
-    ]  # fmt: skip
-    agents.lab.apply(*pods)
-    made = {right.name: Trial(agents, f"without-{right.name}", right.of) for right in RIGHTS}
-    for trial in made.values():
-        until(lambda trial=trial: agents.is_ready(trial.pod), f"{trial.pod} runs", 240)
-    yield made
-    agents.lab.kubectl("delete", "pod", "-n", "rdmatop", "--wait=false", *(trial.pod for trial in made.values()))
+    made = pods()
+    names = [pod["metadata"]["name"] for pod in made]
+    agents.lab.apply(*made)
+    for name in names:
+        until(lambda name=name: agents.is_ready(name), f"{name} runs", 240)
+    yield {
+        each["name"]: Trial(agents, pod["metadata"]["name"], each["name"])
+        for pod in made
+        for each in pod["spec"]["containers"]
+    }
+    agents.lab.kubectl("delete", "pod", "-n", "rdmatop", "--wait=false", *names)
     agents.in_node(NODE, "kill $(cat /run/holder); rdma link delete mlx5_9")
 
 
