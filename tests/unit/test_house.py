@@ -56,6 +56,20 @@ def test_the_agent_starts_without_pyverbs_and_kubernetes() -> None:
     assert not loaded & {"pyverbs", "kubernetes", "textual"}
 
 
+def test_a_running_agent_has_neither_pyverbs_nor_kubernetes_nor_textual_in_its_process(tmp_path: Path) -> None:
+    """pyverbs is looked up by name, which no rule about imports sees: so an agent runs, and tells what it has."""
+    (tmp_path / "root/sys/class/infiniband").mkdir(parents=True)
+    words = ["agent", "--root", str(tmp_path / "root"), "--socket", str(tmp_path / "s"), "--state-dir", str(tmp_path)]
+    program = "import os, signal, threading, time\nfrom tui.cli import main\n"
+    program += "def end():\n"
+    program += f"    while not os.path.exists({str(tmp_path / 's')!r}): time.sleep(0.05)\n"
+    program += "    time.sleep(1.0)\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+    program += f"threading.Thread(target=end, daemon=True).start()\nassert main({words!r}) in (0, 130)"
+    loaded = modules_after(program)
+    assert {"aiohttp", "agent"} <= loaded
+    assert not loaded & {"pyverbs", "kubernetes", "textual"}
+
+
 def test_no_file_holds_two_ideas() -> None:
     lines = {name: (ROOT / name).read_text().count("\n") for name in tracked("*.py")}
     assert lines
