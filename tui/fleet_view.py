@@ -21,6 +21,8 @@ from tui.store import EVENTS_KEPT, FINDING_ORDER
 
 if TYPE_CHECKING:
     from diagnostics.cluster.fleet import Fleet, FleetRow
+    from diagnostics.cluster.operator.findings import ClusterFinding
+    from tui.operator_picture import OperatorPicture
 
 SPARKS = 512
 """Nodes whose past is kept: those that are or were on the screen."""
@@ -36,6 +38,8 @@ class Group(NamedTuple):
     first: Finding
     names: tuple[str, ...]
     """The first few of the nodes."""
+    of_nodes: bool = True
+    """False: a finding on the stack, which tells itself of how many nodes it is."""
 
 
 def changes(old: Mapping[str, FleetRow], new: Mapping[str, FleetRow]) -> tuple[list[FleetRow], bool]:
@@ -64,7 +68,11 @@ class FleetView:
         """Checks that found something, the worst first; then those that found it on more nodes."""
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         """What was seen since the screen opened, newest first."""
+        self.operator: OperatorPicture | None = None
+        """The stack, once it was read."""
+        self.operator_problem = ""
         self._held: Fleet | None = None
+        self._held_operator: OperatorPicture | None = None
         self._found: dict[str, dict[str, tuple[Finding, ...]]] = {}
         """Check -> node -> findings."""
         self._sparks: dict[str, Spark] = {}
@@ -101,6 +109,20 @@ class FleetView:
         if self._held is not None:
             held, self._held = self._held, None
             self._show(held)
+        if self._held_operator is not None:
+            held_operator, self._held_operator = self._held_operator, None
+            self.take_operator(held_operator)
+
+    def take_operator(self, picture: OperatorPicture) -> None:
+        """The stack anew; its findings stand among those of the nodes."""
+        if self.paused is not None:
+            self._held_operator = picture
+            return
+        before, self.operator = self.operator, picture
+        self.operator_problem = ""
+        if before is None or before.findings != picture.findings:
+            self._ordered = None
+            self.groups = self._grouped()
 
     def _show(self, fleet: Fleet) -> None:
         old, first = self.rows, self.fleet is None or not self.fleet.complete
@@ -203,7 +225,15 @@ class FleetView:
             )
             names = tuple(name for name, _ in zip(nodes, range(4), strict=False))
             out.append(Group(check, first.severity, len(nodes), first, names))
+        out += [
+            Group(each.check, each.severity, max(1, len(each.nodes)), each, each.nodes[:4], False)
+            for each in self._stack()
+            if each.severity != "info"
+        ]
         return sorted(out, key=lambda g: (g.first.acknowledged, -FINDING_ORDER[g.severity], -g.nodes, g.check))
+
+    def _stack(self) -> tuple[ClusterFinding, ...]:
+        return self.operator.findings if self.operator is not None else ()
 
     # what the screens ask for
 
@@ -216,15 +246,18 @@ class FleetView:
 
     def findings_on(self, name: str) -> list[Finding]:
         """Of one node, the worst check first."""
-        return [finding for group in self.groups for finding in self._found[group.check].get(name, ())]
+        own = [finding for nodes in self._found.values() for finding in nodes.get(name, ())]
+        own.sort(key=lambda f: (f.acknowledged, -FINDING_ORDER[f.severity]))
+        return [*own, *(each for each in self._stack() if name in each.nodes)]
 
     @property
     def findings(self) -> list[Finding]:
-        """All of them: the worst check first, its nodes together, causes before what follows from them on a node."""
+        """All of them: the stack's, causes first; then the worst check of the nodes, its nodes together."""
         if self._ordered is None:
-            self._ordered = [
-                finding for group in self.groups for found in self._found[group.check].values() for finding in found
-            ]
+            self._ordered = [*self._stack()]
+            for group in self.groups:
+                if group.of_nodes:
+                    self._ordered += [f for found in self._found[group.check].values() for f in found]
         return self._ordered
 
     def tally(self) -> dict[str, int]:

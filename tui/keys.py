@@ -28,6 +28,7 @@ class Key(NamedTuple):
 
 
 LISTS = ("fabric", "nodes", "findings", "processes", "benchmarks", "runs", "events", "choices")
+NARROWED = (*LISTS, "operator")
 ONE_HOST_LISTS = tuple(name for name in LISTS if name != "nodes")
 
 KEYS: tuple[Key, ...] = (
@@ -41,6 +42,11 @@ KEYS: tuple[Key, ...] = (
         worth=8,
     ),
     Key("open", ("enter",), "enter", "choose", "take what the cursor is on", ("choices",), worth=9),
+    Key("open", ("enter",), "enter", "evidence", "pods, events, what to type", ("operator",), worth=8),
+    Key("section", ("tab",), "tab", "nodes", "from the components to the nodes, and back", ("operator",), worth=7),
+    Key("log", ("l",), "l", "log", "the last lines of its failing pod", ("operator",), "log", 7),
+    Key("yaml", ("o",), "o", "objects", "its objects as YAML", ("operator",), "yaml", 6),
+    Key("copy", ("y",), "y", "copy command", "what to type next, to the clipboard", ("operator",), worth=7),
     Key(
         "unfold",
         ("right", "l", "space"),
@@ -75,13 +81,13 @@ KEYS: tuple[Key, ...] = (
         "e",
         "explain",
         "what the worst finding here means, and what to do next",
-        ("fabric", "nodes", "port", "findings"),
+        ("fabric", "nodes", "port", "findings", "operator"),
         "explain",
         6,
     ),
     Key("acknowledge", ("a",), "a", "acknowledge", "mark the finding as seen", ("findings",), "acknowledge", 7),
-    Key("filter", ("/",), "/", "filter", "show only rows that contain every word", LISTS, "filter", 6),
-    Key("faults", ("ctrl+z",), "ctrl+z", "faults only", "show only rows with a fault", LISTS, "faults", 2),
+    Key("filter", ("/",), "/", "filter", "show only rows that contain every word", NARROWED, "filter", 6),
+    Key("faults", ("ctrl+z",), "ctrl+z", "faults only", "show only rows with a fault", NARROWED, "faults", 2),
     Key("slower", ("<",), "<>", "interval", "read less often", (EVERYWHERE,), "slower", 4),
     Key("faster", (">",), ">", "", "read more often", (EVERYWHERE,), "faster"),
     Key("pause", ("Z",), "Z", "pause", "hold the picture; what comes is still collected", (EVERYWHERE,), "pause", 5),
@@ -100,9 +106,11 @@ KEYS: tuple[Key, ...] = (
     Key("end", ("end", "G"), "end G", "", "last row", (EVERYWHERE,)),
     Key("right", ("right", "l"), "right l", "", "columns that have no room", ONE_HOST_LISTS),
     Key("left", ("left", "h"), "left h", "", "columns back", ONE_HOST_LISTS),
+    Key("right", ("]", "right"), "]", "", "columns that have no room", ("operator",)),
+    Key("left", ("[", "left"), "[", "", "columns back", ("operator",)),
     Key("right", ("]",), "]", "", "columns that have no room", ("nodes",)),
     Key("left", ("[",), "[", "", "columns back", ("nodes",)),
-    Key("sort_severity", ("S",), "S", "", "sort by severity, then by name", LISTS, "sort"),
+    Key("sort_severity", ("S",), "S", "", "sort by severity, then by name", NARROWED, "sort"),
 )
 
 INTERVALS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)

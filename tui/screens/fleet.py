@@ -274,6 +274,8 @@ class Nodes(ListScreen):
 def _told(group: Group, theme: Theme) -> Finding:
     """One sentence for a check: on one node where and what, on many how many, which, and what the first says."""
     finding = group.first
+    if not group.of_nodes:
+        return msgspec.structs.replace(finding, component=None)
     port = (finding.device or "") + (f"/{finding.port}" if finding.port is not None else "")
     message = finding.message
     if port and message.startswith(port):

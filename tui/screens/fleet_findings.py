@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from diagnostics.model import Finding
 from diagnostics.natural import natural
+from tui.fleet_view import MISSING
 from tui.screens.empty import waiting_fleet
 from tui.screens.findings import COLUMNS, FINDINGS, Findings, Placed
 from tui.theme import Theme
@@ -49,6 +50,13 @@ class FleetFindings(Findings):
         self.listing.traits = self.traits = TRAITS
         self.grid = Grid((COLUMNS[0], NODE, *COLUMNS[1:]), self.listing)
 
+    @property
+    def command(self) -> str:
+        """What to type about the finding under the cursor, where it says so."""
+        row = self.listing.selected
+        commands = getattr(row.finding, "commands", ()) if row is not None else ()
+        return commands[0] if commands else "rdmatop get findings"
+
     def updated(self) -> None:
         view = self.session.store
         self.listing.update(
@@ -63,7 +71,7 @@ class FleetFindings(Findings):
             return
         finding = row.finding
         acknowledge = getattr(cluster.source.node(finding.node), "acknowledge", None)
-        if acknowledge is None or finding.check == "agent-missing":
+        if acknowledge is None or finding.check == MISSING or finding.node not in self.session.store.rows:
             self.session.notice("there is no agent that could note it")
         else:
             self.session.ask(

@@ -45,6 +45,9 @@ FLEET_SCREENS = (
         "FleetFindings",
         "what is wrong on which node, the worst check first",
     ),
+    Entry(
+        "3", "operator", "Operator", "tui.screens.operator", "Operator", "the Network Operator's parts, said and true"
+    ),
     Entry("6", "runs", "Benchmarks", "tui.screens.fleet_runs", "Runs", "the last benchmarks of each node"),
     Entry("7", "events", "Events", "tui.screens.fleet_events", "FleetEvents", "what began, changed and ended"),
 )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from diagnostics.errors import UserError
 from tui.fleet_view import FleetView
 from tui.screens.base import Screen
 from tui.screens.registry import FLEET_SCREENS, SCREENS, Entry
@@ -18,6 +19,8 @@ from tui.widgets.values import clock
 if TYPE_CHECKING:
     from tui.screens.session import Session
 
+OPERATOR_NODES = 1000
+"""In a cluster of more, the pods of the stack are read when somebody looks at them."""
 FLEET_PACE_S = 0.25
 """Between two pictures of a fleet at least: its rows are read a second apart, each at its own moment."""
 
@@ -48,6 +51,9 @@ class Scope:
                 return None
             self._screens[name] = getattr(import_module(entry.module), entry.made)(self.session)
         return self._screens[name]
+
+    def taken(self) -> None:
+        """The source has given something."""
 
     def items(self) -> AsyncIterator[Any]:
         """What the source gives, newest first where it is slow to be taken."""
@@ -105,6 +111,7 @@ class FleetScope(Scope):
         super().__init__(session)
         self.source = source
         self.store = FleetView(source.label)
+        self.operator_task: Any = None
 
     @property
     def name(self) -> str:
@@ -114,8 +121,30 @@ class FleetScope(Scope):
     def items(self) -> AsyncIterator[Any]:
         return self.source.fleet()  # type: ignore[no-any-return]
 
+    def taken(self) -> None:
+        """Once the nodes are known, the stack on them is read; in a large cluster only when its screen is opened."""
+        fleet = self.store.fleet
+        if self.operator_task is None and fleet is not None and fleet.complete and len(fleet.rows) <= OPERATOR_NODES:
+            self.ask_operator()
+
+    def ask_operator(self) -> None:
+        """The stack is followed from now on."""
+        if self.operator_task is None and hasattr(self.source, "operator"):
+            self.operator_task = self.session.spawn(self._follow_operator())
+
+    async def _follow_operator(self) -> None:
+        try:
+            async for picture in self.source.operator():
+                self.store.take_operator(picture)
+                if self.session.scope is self:
+                    self.session.screen.updated()
+                    self.session.changed()
+        except (UserError, OSError) as error:
+            self.store.operator_problem = str(error)
+            self.session.changed()
+
     def head(self, screen: Screen, seconds: float, theme: Theme, width: int) -> Line:
-        return fleet_head(self.store, self.name, screen.crumb, seconds, theme, width)
+        return fleet_head(self.store, self.name, screen.crumb, seconds, theme, width, screen.right)
 
     def banners(self, theme: Theme) -> list[str]:
         view = self.store

@@ -81,8 +81,9 @@ class Session:
     def _end(self, scope: Scope) -> None:
         for screen in scope.stack[-1:]:
             screen.left()
-        if scope.task is not None:
-            scope.task.cancel()
+        for task in (scope.task, getattr(scope, "operator_task", None)):
+            if task is not None:
+                task.cancel()
         self.spawn(scope.source.close())
 
     # what comes in
@@ -118,6 +119,7 @@ class Session:
         if isinstance(item, NodeSnapshot) and item.interval_s is not None:
             self.interval_s = item.interval_s
         changed: bool = scope.store.apply(item)
+        scope.taken()
         if changed and scope is self.scope:
             self.screen.updated()
         return changed and scope is self.scope

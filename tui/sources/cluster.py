@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from diagnostics.cluster.fleet_store import FleetStore
     from diagnostics.cluster.kube import Kube
     from diagnostics.cluster.live import LiveRates
+    from tui.operator_picture import OperatorPicture
 
 AGAIN_S = (1.0, 15.0)
 """First and longest wait before a cluster that could not be opened is tried again."""
@@ -96,6 +97,20 @@ class ClusterSource:
         assert self._store is not None
         async for fleet in self._store.fleets():
             yield fleet
+
+    async def operator(self) -> AsyncIterator[OperatorPicture]:
+        """The operator's stack each time something of it may have changed. Raises UserError."""
+        await self.open()
+        from diagnostics.cluster.kube import KubeAway
+        from diagnostics.cluster.operator.reader import Reader
+        from tui.operator_picture import picture
+
+        reader = Reader(self.kube)
+        try:
+            async for verdict in reader.verdicts():
+                yield picture(verdict, reader.judge.index)
+        except KubeAway as error:
+            raise Unreachable(str(error)) from error
 
     def watch_rows(self, names: set[str]) -> None:
         """The rows on the screen: live rates are asked of their agents alone."""

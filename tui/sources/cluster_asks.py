@@ -11,6 +11,7 @@ from diagnostics.errors import Unreachable, UserError
 from diagnostics.model import Event
 
 if TYPE_CHECKING:
+    from diagnostics.cluster.operator.pods import PodCard
     from diagnostics.cluster.rdmanode import BenchmarkStatus
     from tui.sources.cluster import ClusterSource
 
@@ -96,6 +97,38 @@ async def node_events(source: ClusterSource) -> tuple[Event, ...]:
     content = await _get(source, "/api/v1/namespaces/default/events", fieldSelector=f"source={AGENT}", limit=str(MOST))
     items = msgspec.json.decode(content, type=_KubeEvents).items
     return tuple(sorted(map(_event, items), key=lambda event: event.time, reverse=True))
+
+
+async def objects_yaml(source: ClusterSource, places: list[tuple[str, str, str]]) -> str:
+    """(kind, namespace, name) of workloads -> their YAML, without what only the API server needs."""
+    import yaml
+
+    out = []
+    for kind, namespace, name in places:
+        path = f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
+        found = msgspec.json.decode(await _get(source, path), type=dict)
+        found.get("metadata", {}).pop("managedFields", None)
+        out.append(yaml.safe_dump(found, sort_keys=False, width=1000))
+    if not out:
+        raise UserError("no object of it is in the cluster")
+    return "---\n".join(out)
+
+
+async def pod_log(source: ClusterSource, card: PodCard | None, lines: int) -> str:
+    """The last lines of a pod's container: of its last run where it runs no more."""
+    if card is None:
+        raise UserError("no pod of it is in the cluster")
+    path = f"/api/v1/namespaces/{card.namespace}/pods/{card.name}/log"
+    query = {"tailLines": str(lines), **({"container": card.container} if card.container else {})}
+    if card.restarts:
+        try:
+            text = await _get(source, path, previous="true", **query)
+        except UserError:  # it has been made anew since
+            text = await _get(source, path, **query)
+    else:
+        text = await _get(source, path, **query)
+    head = f"{card.namespace}/{card.name} {card.container}".rstrip()
+    return f"{head}\n\n{text.decode('utf-8', 'replace') or '(it has written nothing)'}"
 
 
 def last_runs(source: ClusterSource) -> tuple[NodeRun, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tui.fleet_view import FleetView
 from tui.keys import Key
 from tui.store import Store
-from tui.theme import Theme
+from tui.theme import HEALTH_ROLE, Theme
 from tui.widgets.line import Line, Span, cells, clip, fit, length, spread
 from tui.widgets.values import clock, interval
 
@@ -82,8 +82,19 @@ def head(
     return spread(left, ends, width)
 
 
-def fleet_head(view: FleetView, name: str, crumb: str, seconds: float, theme: Theme, width: int) -> Line:
-    """` rdmatop  prod-h100 · 128 nodes · 1,024 ports   ✓ 1,017  ▲ 5  ✗ 2   every 1 s   12:04:31`; numbers of ports."""
+def fleet_head(
+    view: FleetView,
+    name: str,
+    crumb: str,
+    seconds: float,
+    theme: Theme,
+    width: int,
+    own: Sequence[Span] = (),
+) -> Line:
+    """` rdmatop  prod-h100 · 128 nodes · 1,024 ports   ✓ 1,017  ▲ 5  ✗ 2   every 1 s   12:04:31`; numbers of ports.
+
+    `own` is what the screen shows in their place.
+    """
     place = f"{name} {theme.glyphs.arrow} {crumb}" if crumb else name
     counts = view.tally()
     few = counted(counts, theme, True)
@@ -94,16 +105,36 @@ def fleet_head(view: FleetView, name: str, crumb: str, seconds: float, theme: Th
         left = [(f" {crumb} ", "title")] if crumb else [(" rdmatop ", "title"), (name, "")]
         return spread(left, [*few, (f" {time[:5]} ", "")], width)
     begin: list[Span] = [(" rdmatop  ", "title"), (place, "title" if crumb else "")]
+    if own and length(begin) + length(own) + len(time) + 4 <= width:
+        return spread(begin, [*own, (f"  {time} ", "")], width)
     nodes = (f" {theme.glyphs.spare} {len(view.rows):,} node{'s' * (len(view.rows) != 1)}", "dim")
     ports = (f" {theme.glyphs.spare} {sum(counts.values()):,} ports", "dim")
     rate = (f"  {interval(seconds)} ", "")
+    stack = _stack(view, theme)
     end = (f"  {time} ", "")
-    for more, tail in (([nodes, ports], [rate, end]), ([nodes, ports], [end]), ([nodes], [end]), ([], [end])):
+    for more, tail in (
+        ([nodes, ports], [*stack, rate, end]),
+        ([nodes, ports], [*stack, end]),
+        ([nodes], [*stack, end]),
+        ([], [*stack, end]),
+        ([], [end]),
+    ):
         left = [*begin, *(more if view.fleet is not None and not crumb else [])]
         right = [*counted(counts, theme, False), *tail]
         if length(left) + length(right) + 1 <= width:
             return spread(left, right, width)
     return spread(begin, [*few, end], width)
+
+
+def _stack(view: FleetView, theme: Theme) -> list[Span]:
+    """`operator ✓ 8/9`: how many parts of it are ok, of those that are there."""
+    found = view.operator.present if view.operator is not None else ()
+    if not found:
+        return []
+    fine = sum(each.verdict == "ok" for each in found)
+    worst = "failed" if any(e.verdict == "failed" for e in found) else "healthy" if fine == len(found) else "warning"
+    glyph = theme.glyphs.health(worst)
+    return [("  operator ", ""), (f"{'OK' if glyph == ' ' else glyph} {fine}/{len(found)}", HEALTH_ROLE[worst])]
 
 
 def tabs(items: Sequence[Tab], width: int) -> tuple[Line, list[tuple[int, int, str]]]:
