@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from agent.verbs.protocol import MAX_CHAIN, MAX_DURATION_S, MAX_ITERATIONS, MAX_QPS, MAX_SIZE_BYTES, MIN_SIZE_BYTES
 from diagnostics.errors import Unreachable, UserError
+from diagnostics.messages import OPERATIONS
 from diagnostics.model import BenchmarkRequest, Device, NodeSnapshot, Port
 
 MAX_SIZES = 32
-ALL_SIZES = tuple(1 << power for power in range(1, 24))
-"""What `--size all` means: 2 B to 8 MiB."""
 
 
 class Target(NamedTuple):
@@ -28,7 +27,7 @@ def check(request: BenchmarkRequest) -> None:
     """Raises UserError for what no device could do."""
     if request.kind != "loopback":
         raise UserError(f"a {request.kind} benchmark needs two nodes", "this agent runs loopback on its own ports")
-    if request.operation not in ("write", "read", "send"):
+    if request.operation not in OPERATIONS:
         raise UserError(f"there is no operation {request.operation}", "write, read or send")
     if not 1 <= len(request.sizes) <= MAX_SIZES:
         raise UserError(f"{len(request.sizes)} sizes asked; 1 to {MAX_SIZES} are possible")

@@ -13,14 +13,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from diagnostics.messages import LARGEST_BYTES, OPERATIONS, SMALLEST_BYTES
+
 VERSION = 1
 MAX_REQUEST_BYTES = 16 * 1024
 """A job is about 300 bytes; a client that announces more is not one of ours."""
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 """Sixteen devices with GID tables of 1,024 filled entries are about 2 MiB."""
 HEAD_BYTES = 4
-MIN_SIZE_BYTES = 2
-MAX_SIZE_BYTES = 8 * 1024 * 1024
+MIN_SIZE_BYTES, MAX_SIZE_BYTES = SMALLEST_BYTES, LARGEST_BYTES
 MAX_QPS = 128
 MAX_CHAIN = 256
 MAX_DURATION_S = 600.0
@@ -64,7 +65,7 @@ class Job(Frame, frozen=True, kw_only=True, tag="job"):
     id: JobId
     device: Name
     port: Annotated[int, Meta(ge=1, le=255)] = 1
-    operation: Annotated[str, Meta(pattern=r"^(write|read|send)\Z")] = "write"
+    operation: Annotated[str, Meta(pattern=rf"^({'|'.join(OPERATIONS)})\Z")] = "write"
     size_bytes: Annotated[int, Meta(ge=MIN_SIZE_BYTES, le=MAX_SIZE_BYTES)] = 65536
     qps: Annotated[int, Meta(ge=1, le=MAX_QPS)] = 1
     chain: Annotated[int, Meta(ge=1, le=MAX_CHAIN)] = 128

@@ -17,6 +17,7 @@ from diagnostics.errors import (
     Unreachable,
     UserError,
 )
+from diagnostics.messages import ALL_SIZES, LARGEST_BYTES, OPERATIONS, SMALLEST_BYTES
 from diagnostics.model import Benchmark, BenchmarkRequest, Problem
 from diagnostics.report import FORMATS, as_json, as_line, as_names, as_yaml, envelope, table
 from diagnostics.timing import now
@@ -26,10 +27,6 @@ from tui.options import Options, seconds
 from tui.sources.once import Ran, needs_cluster, open_any, open_once, where
 
 KINDS = ("loopback",)
-OPERATIONS = ("write", "read", "send")
-SMALLEST, LARGEST = 2, 8 << 20
-"""Bytes a message: from the smallest that has a first and a last byte to what fits every device's max_msg_sz."""
-ALL_SIZES = tuple(1 << power for power in range(1, 24))
 
 USAGE = "loopback [DEVICE[/PORT] ...] [OPTIONS]"
 DESCRIPTION = """Measures a port of this host against itself: two queue pairs of one device, RDMA write,
@@ -161,8 +158,8 @@ def _size(text: str) -> int:
     if not (digits.isascii() and digits.isdecimal()):
         raise UserError(f"--size {text}: not a size", "write bytes, or K or M: 64, 4K, 1M, a list 64,4K, or all")
     value = int(digits) * factor
-    if not SMALLEST <= value <= LARGEST:
-        raise UserError(f"--size {text}: out of range", f"from {SMALLEST} bytes to {LARGEST >> 20}M")
+    if not SMALLEST_BYTES <= value <= LARGEST_BYTES:
+        raise UserError(f"--size {text}: out of range", f"from {SMALLEST_BYTES} bytes to {LARGEST_BYTES >> 20}M")
     return value
 
 
