@@ -67,7 +67,7 @@ def page(count: int) -> bytes:
 
 def _pod(number: int) -> dict[str, Any]:
     name = f"rdmatop-agent-{number:05d}"
-    fields = {f"f:field{each}": {"f:inner": {}, "f:other": {".": {}}} for each in range(40)}
+    fields: dict[str, Any] = {f"f:field{each}": {"f:inner": {}, "f:other": {".": {}}} for each in range(40)}
     container = {
         "name": "agent", "image": "ghcr.io/rdmatop/rdmatop:0.1.0", "args": ["agent", "--listen=:9879"],
         "env": [{"name": f"VARIABLE_{each}", "value": "x" * 40} for each in range(20)],

@@ -15,12 +15,12 @@ NOW = 1_800_000_000.0
 LONG_AGO = "2026-12-01T00:00:00Z"
 
 
-def decoded(kind: str, thing: dict) -> tuple[str, Any]:
+def decoded(kind: str, thing: dict[str, Any]) -> tuple[str, Any]:
     made = msgspec.json.decode(json.dumps(thing).encode(), type=KIND[kind].type)
     return key_of(made.metadata), made
 
 
-def node(name: str, **labels: str) -> dict:
+def node(name: str, **labels: str) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **stack.node_labels(), **labels}},
         "status": {
@@ -31,7 +31,7 @@ def node(name: str, **labels: str) -> dict:
     }
 
 
-def pod(owner: dict, where: str, number: int = 0) -> dict:
+def pod(owner: dict[str, Any], where: str, number: int = 0) -> dict[str, Any]:
     name, kind = owner["metadata"]["name"], owner["kind"]
     template = owner["spec"]["template"]
     reference = (
@@ -97,4 +97,6 @@ def cluster(nodes: int = 20) -> dict[str, dict[str, dict]]:
 
 
 def objects(kinds: dict[str, dict[str, dict]]) -> ClusterObjects:
-    return ClusterObjects({kind: dict(decoded(kind, each) for each in kept.values()) for kind, kept in kinds.items()})
+    return ClusterObjects(
+        {kind: dict[str, Any](decoded(kind, each) for each in kept.values()) for kind, kept in kinds.items()}
+    )

@@ -22,7 +22,7 @@ CONFIG = (
 )
 
 
-def policy(**spec: Any) -> dict:
+def policy(**spec: Any) -> dict[str, Any]:
     image = {"repository": REPOSITORY, "version": TAG}
     return {
         "apiVersion": "mellanox.com/v1alpha1",
@@ -55,7 +55,7 @@ STATES = (
 )
 
 
-def status(**states: str) -> dict:
+def status(**states: str) -> dict[str, Any]:
     """Of the policy: all ready, but those named (`state_OFED="notReady"`)."""
     given = {name.replace("_", "-"): state for name, state in states.items()}
     applied = [{"name": name, "state": given.pop(name, "ready")} for name in STATES]
@@ -64,7 +64,9 @@ def status(**states: str) -> dict:
     return {"state": whole, "appliedStates": applied}
 
 
-def daemonset(name: str, state: str | None, image: str, container: str, labels: dict, **more: Any) -> dict:
+def daemonset(
+    name: str, state: str | None, image: str, container: str, labels: dict[str, Any], **more: Any
+) -> dict[str, Any]:
     spec = {
         "containers": [
             {
@@ -91,8 +93,13 @@ def daemonset(name: str, state: str | None, image: str, container: str, labels: 
 
 
 def deployment(
-    name: str, state: str | None, image: str, labels: dict, replicas: int = 1, own: dict | None = None
-) -> dict:
+    name: str,
+    state: str | None,
+    image: str,
+    labels: dict[str, Any],
+    replicas: int = 1,
+    own: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     metadata = {"nvidia.network-operator.state": state} if state else {}
     spec = {"containers": [{"name": name, "image": image}], "terminationGracePeriodSeconds": 0}
     return {
@@ -111,7 +118,7 @@ DRIVER_DS, PLUGIN_DS, MULTUS_DS = "mofed-ubuntu22.04-6f5877cd6d-ds", "rdma-share
 NFD_DS = "network-operator-node-feature-discovery-worker"
 
 
-def stack() -> list[dict]:
+def stack() -> list[dict[str, Any]]:
     """Everything that a healthy cluster has, but the policy and its nodes."""
     nfd = {"app.kubernetes.io/name": "node-feature-discovery"}
     driver = {"app": "mofed-ubuntu22.04-6f5877cd6d", "nvidia.com/ofed-driver": ""}
