@@ -62,10 +62,10 @@ def pod(owner: dict[str, Any], where: str, number: int = 0) -> dict[str, Any]:
     }
 
 
-def cluster(nodes: int = 20) -> dict[str, dict[str, dict]]:
+def cluster(nodes: int = 20) -> dict[str, dict[str, dict[str, Any]]]:
     """kind -> key -> object as JSON has it: all well."""
     names = [f"gpu-{number:04d}" for number in range(1, nodes + 1)]
-    kinds: dict[str, dict[str, dict]] = {kind: {} for kind in KIND}
+    kinds: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KIND}
     kinds["nodes"] = {name: node(name) for name in names}
     kinds["policies"]["nic-cluster-policy"] = {**stack.policy(), "status": stack.status()}
     kinds["feature_rules"]["nvidia-nics-rules"] = {"metadata": {"name": "nvidia-nics-rules"}}
@@ -96,7 +96,5 @@ def cluster(nodes: int = 20) -> dict[str, dict[str, dict]]:
     return kinds
 
 
-def objects(kinds: dict[str, dict[str, dict]]) -> ClusterObjects:
-    return ClusterObjects(
-        {kind: dict[str, Any](decoded(kind, each) for each in kept.values()) for kind, kept in kinds.items()}
-    )
+def objects(kinds: dict[str, dict[str, dict[str, Any]]]) -> ClusterObjects:
+    return ClusterObjects({kind: dict(decoded(kind, each) for each in kept.values()) for kind, kept in kinds.items()})
