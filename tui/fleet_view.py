@@ -78,6 +78,8 @@ class FleetView:
         self._sparks: dict[str, Spark] = {}
         self._tallies: dict[str, dict[str, int]] = {}
         self._ordered: list[Finding] | None = None
+        self._silent: set[str] = set()
+        """Nodes of whose agents it was told, or was so from the start, that they do not speak."""
 
     @property
     def now(self) -> float:
@@ -129,6 +131,7 @@ class FleetView:
         changed, same = changes(old, fleet.rows)
         gone = [] if same else [old[name] for name in old.keys() - fleet.rows.keys()]
         self.fleet, self.rows = fleet, fleet.rows
+        blind = any(notice.state == "away" for notice in fleet.notices)
         found = False
         for row in changed:
             before = old.get(row.name)
@@ -139,10 +142,13 @@ class FleetView:
                 row.findings, row.missing, row.note,
             ):  # fmt: skip
                 found = self._judge(row.name, row) or found
-            if not first:
+            if first:
+                (self._silent.add if row.missing else self._silent.discard)(row.name)
+            elif not blind:
                 self._watch(before, row)
         for row in gone:
             self.faults -= _is_fault(row)
+            self._silent.discard(row.name)
             self._count(row.name, None)
             found = self._judge(row.name, None) or found
             self._tell(row.name, "ended", "the node is no longer in the cluster", MISSING)
@@ -192,17 +198,20 @@ class FleetView:
         return bool(found or had)
 
     def _watch(self, before: FleetRow | None, row: FleetRow) -> None:
-        """Notes what a person would want to have seen."""
+        """Notes what a person would want to have seen; not called while the API server is away."""
         if before is None:
+            if row.missing:
+                self._silent.add(row.name)
             self._tell(row.name, "started", "the node has come", MISSING)
             return
         if before.boot_id and row.boot_id and before.boot_id != row.boot_id:
             self._tell(row.name, "changed", "the node has booted", MISSING)
-        if before.missing != row.missing:
+        if row.missing != (row.name in self._silent):
+            (self._silent.add if row.missing else self._silent.discard)(row.name)
             why = row.note or "it has not spoken for three heartbeats"
             self._tell(row.name, *(("started", f"no word of its agent: {why}") if row.missing else
                                    ("ended", "its agent speaks again")), MISSING)  # fmt: skip
-        elif before.health != row.health:
+        elif before.health != row.health and not row.missing:
             worst = row.findings[0] if row.findings else None
             self._tell(
                 row.name,

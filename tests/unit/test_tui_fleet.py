@@ -220,6 +220,8 @@ async def test_completion_knows_contexts_nodes_pods_and_namespaces(play: Played)
     assert ":ctx prod-b200" in play.frame
     await play.keys("escape", ":", *"pod ")
     await play.until("ml/train-1")
+    await play.keys(*"train-1", "tab")
+    assert ":pod ml/train-1" in play.frame
     await play.keys("escape", ":", *"ns ")
     await play.until("default")
     await play.keys("escape", ":", *"node gpu-12")
@@ -315,6 +317,16 @@ async def test_events_tell_what_changed_and_not_what_was_there() -> None:
     words = [event.message for event in view.events]
     assert "its agent speaks again" in words
     assert "the node has booted" in words
+
+
+async def test_an_api_server_that_is_away_and_comes_back_is_no_event_of_a_node() -> None:
+    view = FleetView(clock=lambda: START)
+    view.apply(fleet([silent("a"), row("b")]))
+    view.apply(fleet([row("a", 1), row("b", 1)], notices=AWAY))
+    view.apply(fleet([silent("a"), row("b", 2)]))
+    assert not view.events
+    view.apply(fleet([row("a", 3), silent("b")]))
+    assert {(event.node, event.kind) for event in view.events} == {("a", "ended"), ("b", "started")}
 
 
 async def test_a_pause_holds_the_picture_and_its_ages() -> None:

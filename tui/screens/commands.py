@@ -56,7 +56,7 @@ def prompt(session: Session) -> Prompt:
             return []
         found: list[str] = []
         for word in command.words(session):
-            if word.startswith(rest.strip()):
+            if word.startswith(rest.strip()) or word.partition("/")[2].startswith(rest.strip()):
                 found.append(f"{command.name} {word}")
                 if len(found) == OFFERED:
                     break
