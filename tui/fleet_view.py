@@ -43,9 +43,14 @@ class Group(NamedTuple):
 
 
 def changes(old: Mapping[str, FleetRow], new: Mapping[str, FleetRow]) -> tuple[list[FleetRow], bool]:
-    """The rows that are not the objects they were, and whether all nodes are the ones they were."""
-    if len(old) == len(new) and list(old) == list(new):
-        return list(compress(new.values(), map(is_not, new.values(), old.values()))), True
+    """The rows that are not the objects they were, and whether all nodes are the ones they were.
+
+    Rows in another order are all told as changed: that is right too, and costs more.
+    """
+    if len(old) == len(new):
+        changed = list(compress(new.values(), map(is_not, new.values(), old.values())))
+        if all(row.name in old for row in changed):
+            return changed, True
     return [row for name, row in new.items() if old.get(name) is not row], False
 
 
@@ -78,6 +83,9 @@ class FleetView:
         self._sparks: dict[str, Spark] = {}
         self._tallies: dict[str, dict[str, int]] = {}
         self._ordered: list[Finding] | None = None
+        self._fresh: dict[str, FleetRow] = {}
+        self._same = False
+        """Of the rows since somebody took the changes: which are others, and whether none came or went."""
         self._silent: set[str] = set()
         """Nodes of whose agents it was told, or was so from the start, that they do not speak."""
 
@@ -131,6 +139,8 @@ class FleetView:
         changed, same = changes(old, fleet.rows)
         gone = [] if same else [old[name] for name in old.keys() - fleet.rows.keys()]
         self.fleet, self.rows = fleet, fleet.rows
+        self._same = self._same and same
+        self._fresh.update((row.name, row) for row in changed)
         blind = any(notice.state == "away" for notice in fleet.notices)
         found = False
         for row in changed:
@@ -245,6 +255,12 @@ class FleetView:
         return self.operator.findings if self.operator is not None else ()
 
     # what the screens ask for
+
+    def take_changes(self) -> tuple[list[FleetRow], bool]:
+        """The rows that have changed since the last call, and whether all nodes are the ones they were."""
+        changed, same = [row for name, row in self._fresh.items() if name in self.rows], self._same
+        self._fresh, self._same = {}, True
+        return changed, same
 
     @property
     def time(self) -> str:

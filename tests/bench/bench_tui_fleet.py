@@ -135,9 +135,12 @@ class Child:
                 os.read(self.terminal, 65536)
 
     def cpu_s(self) -> float:
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Of all its threads, to the nanosecond: ticks of 10 ms are a tenth of what is measured here."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total / 1e9
 
     def rss_mib(self) -> float:
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:

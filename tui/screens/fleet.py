@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from diagnostics.model import Finding
 from diagnostics.natural import natural
-from tui.fleet_view import Group, changes
+from tui.fleet_view import Group
 from tui.screens.base import ListScreen
 from tui.screens.empty import no_fleet, waiting_fleet
 from tui.screens.fleet_columns import Dressed, PortLine, columns, is_unwanted, note_of, severity
@@ -61,7 +61,6 @@ class Nodes(ListScreen):
         super().__init__(session)
         self.listing = Tree(NODES, _parts)
         self.grid = Grid(columns(0), self.listing, self._silent, self._dress)
-        self._rows: Mapping[str, FleetRow] = {}
         self._rails = 0
         self._wanted: frozenset[str] = frozenset()
         self._watched: frozenset[str] = frozenset()
@@ -93,11 +92,9 @@ class Nodes(ListScreen):
         self._tell_later()
 
     def updated(self) -> None:
-        rows = self.session.store.rows
-        if rows is self._rows:
-            return
-        changed, same = changes(self._rows, rows)
-        self._rows = rows
+        view = self.session.store
+        rows = view.rows
+        changed, same = view.take_changes()
         if same:
             self.listing.change(rows, changed)
         else:
