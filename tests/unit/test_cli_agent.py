@@ -136,13 +136,13 @@ async def test_an_interrupt_before_the_agent_answers_leaves_nothing_running(tmp_
 
         async def start_slowly(request: BenchmarkRequest) -> tuple[Benchmark, ...]:
             slow.set()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(3.0)
             return await start(request)
 
         rows.start = start_slowly
         command = [sys.executable, "-m", "tui.cli", "bench", "loopback", "--socket", agent.socket, "-o", "json"]
         process = await asyncio.create_subprocess_exec(
-            *command, "--request-timeout", "0.5s", cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            *command, "--request-timeout", "2s", cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         await asyncio.wait_for(slow.wait(), 20)
         process.send_signal(signal.SIGINT)

@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Iterator[str]:
     path = str(tmp_path / "verbs.sock")
     process = subprocess.Popen([sys.executable, "-m", "agent.verbs.worker", "--socket", path], env=env)
     try:
-        _until(lambda: os.path.exists(path))
+        _until(lambda: _listens(path))
         yield path
         assert process.poll() is None, "the worker lives through all of it"
         process.send_signal(signal.SIGTERM)
@@ -53,6 +53,12 @@ def path(tmp_path: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(path: str) -> bool:
+    """The file is there a moment before anybody listens on it."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        return stream.connect_ex(path) == 0
 
 
 class Peer:
