@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lab run test lint bench image manifest lock
+.PHONY: help setup lab run test test-cluster lint bench image manifest lock
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ PACKAGES := python3 python3-venv python3-pyverbs rdma-core ibverbs-providers
 PYTHON := /usr/bin/python3
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: $(READY) ## the environment in .venv, with .venv/bin/rdmatop
 
@@ -32,11 +32,15 @@ lab: ## the test lab: tools, a kernel with RDMA for its virtual machines, Kubern
 run: setup ## rdmatop on this machine's RDMA devices, or on the lab's where it has none
 	@$(BIN)/python -m tests.lab.demo
 
-test: setup lint ## all tests; what a machine cannot run is skipped with its reason, and fails where CI=true
+test: setup lint ## all tests but the cluster's; what a machine cannot run is skipped with its reason, and fails where CI=true
 	@$(PYTHON) -m tests.lab.install || true
-	@# 20 minutes where nothing of it is there: a person asks for it by `make lab`
-	@[ "$${CI:-}" != true ] || tests/lab/kube/build-kube
 	@$(BIN)/python -m pytest
+
+test-cluster: setup ## the cluster's tests: a control plane, then two nodes; builds Kubernetes once (20 minutes)
+	@$(PYTHON) -m tests.lab.install
+	@tests/lab/kube/build-kube
+	@$(BIN)/python -m pytest tests/kube
+	@$(BIN)/python -m pytest tests/kube_nodes
 
 lint: setup ## style, types and layers
 	@$(BIN)/ruff check
