@@ -217,7 +217,7 @@ class Counter(Wire, frozen=True, kw_only=True):
     name: str
     source: CounterSource
     value: int | None
-    """As the kernel gives it, before any scale."""
+    """In `unit`: what the kernel counts in 4-octet words stands here in bytes."""
     unit: str
     class_: CounterClass = msgspec.field(name="class")
     per_second: float | None

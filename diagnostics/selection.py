@@ -59,7 +59,8 @@ def chosen(kind: str, items: Sequence[Any], names: Sequence[str]) -> tuple[list[
             missing.append(name)
         for place in homes:
             wanted.setdefault(place, set()).add(name)
-    if not wanted:
+    if not wanted or (missing and len(wanted) < max(map(len, answered), default=0)):
+        # a name that nothing answers to never widens the answer to what it was meant to narrow
         return [], missing
     return [
         item

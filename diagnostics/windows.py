@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from diagnostics.counters import spec_of
+from diagnostics.counters import CounterSpec, spec_of
 from diagnostics.model import Counter, NodeSnapshot, Quality
 from diagnostics.rates import Block, rates
 
@@ -62,8 +62,12 @@ class PairWindows:
     ) -> None:
         specs = tuple(spec_of(counter.name, counter.source) for counter in counters)
         old = [earlier.get((device, port, counter.name, counter.source)) for counter in counters]
-        first = Block(specs, [counter.value if counter else None for counter in old], 0)
-        second = Block(specs, [counter.value for counter in counters], int(self._interval_s * 1e9))
+        first = Block(specs, [_raw(counter, spec) for counter, spec in zip(old, specs, strict=True)], 0)
+        second = Block(
+            specs,
+            [_raw(counter, spec) for counter, spec in zip(counters, specs, strict=True)],
+            int(self._interval_s * 1e9),
+        )
         risen = rates(first, second)
         for spec, increase, quality in zip(specs, risen.increase, risen.quality, strict=True):
             known = increase is not None and quality in ("ok", "wrapped")
@@ -72,3 +76,8 @@ class PairWindows:
 
     def delta(self, device: str, port: int | None, name: str, window_s: float) -> Delta | None:  # noqa: ARG002
         return self._deltas.get((device, port, name))
+
+
+def _raw(counter: Counter | None, spec: CounterSpec) -> int | None:
+    """As the kernel counts it: widths and tops are those of its number."""
+    return counter.value // spec.scale if counter is not None and counter.value is not None else None

@@ -60,7 +60,8 @@ class Shown:
         items: list[Counter] = []
         rated = zip(reading.rates.per_second, reading.rates.quality, rises, since_baseline, strict=True)
         columns = zip(specs, reading.block.values, rated, strict=True)
-        for place, (spec, value, (per_second, quality, rise, risen)) in enumerate(columns):
+        for place, (spec, raw, (per_second, quality, rise, risen)) in enumerate(columns):
+            value = raw if raw is None or spec.scale == 1 else raw * spec.scale
             shown: Quality = "stale" if stale else quality
             rate = None if stale else per_second
             begun = stale_since if stale else since.get(place) if since else None

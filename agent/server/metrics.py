@@ -137,14 +137,13 @@ def _counters(counters: tuple[Counter, ...]) -> Iterable[Metric]:
 
 
 def metric_of(spec: CounterSpec) -> tuple[str, float]:
-    """The metric's name, without `_total`, and what the kernel's number is to be multiplied by for its base unit."""
+    """The metric's name, without `_total`, and what a value is to be multiplied by for its base unit."""
     name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in spec.name.lower())
     name = f"rdmatop_{_PREFIX.get(spec.source, '')}{name}"
     unit, factor = _TO_BASE.get(spec.unit, ("", 1.0))
     if unit and unit not in name.split("_"):
         name = f"{name}_{unit}"
-    scale = spec.scale * factor
-    return name.removesuffix("_total"), int(scale) if scale == int(scale) else scale
+    return name.removesuffix("_total"), int(factor) if factor == int(factor) else factor
 
 
 def _findings(findings: tuple[Finding, ...]) -> GaugeMetricFamily:

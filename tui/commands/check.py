@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 import textwrap
 import time
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 WIDTH = 100
+MOST_MANIFEST_BYTES = 1 << 20
 ALL = Wanted("all", verdict=False)
 
 USAGE = "[NODE ...] [OPTIONS]"
@@ -140,8 +143,10 @@ def _manifest(name: str | None) -> Manifest | None:
     from diagnostics.checks.manifest import parse_manifest
 
     try:
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            raise UserError(f"--manifest {name}: not a file", "give a YAML or JSON file")
         with open(name, "rb") as file:
-            return parse_manifest(file.read(), THRESHOLDS, name=name)
+            return parse_manifest(file.read(MOST_MANIFEST_BYTES), THRESHOLDS, name=name)
     except OSError as error:
         raise UserError(f"--manifest {name}: {error.strerror}") from error
 

@@ -70,7 +70,7 @@ def problem_text(problem: Problem) -> str:
 
 def look(headers: bool = True, cut: bool = False) -> Look:
     """What stdout can show."""
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     return Look(
         colour=wants_colour(os.environ, terminal),
         ascii=is_ascii(os.environ, sys.stdout.encoding),
@@ -114,7 +114,7 @@ def terminal_size() -> tuple[int | None, int | None]:
 
 
 def can_repaint() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 class Frame:
