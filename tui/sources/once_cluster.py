@@ -80,7 +80,7 @@ class ClusterOnce:
             raise Unreachable(f"{self.label} has no rdmatop", APPLY)
         refused = [notice for notice in fleet.notices if notice.state == "forbidden"]
         if not fleet.rows and refused:
-            raise Unreachable(f"{self.label}: {refused[0].message}", "ask for the role rdmatop-viewer: deploy/base/rbac.yaml")
+            raise Unreachable(f"{self.label}: {refused[0].message}", "ask for its viewer role: deploy/base/rbac.yaml")
 
     async def _list(self, timeout_s: float) -> None:
         try:
